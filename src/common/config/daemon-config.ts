@@ -1,0 +1,65 @@
+export const ENGINE_CHOICES = ['auto', 'qemu', 'firecracker'] as const;
+export type EngineChoice = (typeof ENGINE_CHOICES)[number];
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export interface DaemonSettings {
+  /** IP address, without brackets. */
+  readonly bindHost: string;
+  /** 0 lets the kernel choose. */
+  readonly bindPort: number;
+  /** The registry file. */
+  readonly statePath: string;
+  /** One sub-directory per snapshot tag. */
+  readonly snapshotRoot: string;
+  readonly auditLogPath: string;
+  /** No authentication when absent. */
+  readonly tokenFile?: string | undefined;
+  /** PEM files; both or neither. */
+  readonly tlsCert?: string | undefined;
+  readonly tlsKey?: string | undefined;
+  readonly prewarmScratchDir: string;
+  /** BRANCHes that may run at once, at least 1. */
+  readonly branchConcurrency: number;
+  readonly engine: EngineChoice;
+  /** Sockets and records of running VMs. */
+  readonly runDir: string;
+  readonly imageRoot: string;
+  readonly logLevel: LogLevel;
+}
+
+/** The daemon's settings, checked and complete; all paths are absolute. */
+export class DaemonConfig implements DaemonSettings {
+  readonly bindHost: string;
+  readonly bindPort: number;
+  readonly statePath: string;
+  readonly snapshotRoot: string;
+  readonly auditLogPath: string;
+  readonly tokenFile: string | undefined;
+  readonly tlsCert: string | undefined;
+  readonly tlsKey: string | undefined;
+  readonly prewarmScratchDir: string;
+  readonly branchConcurrency: number;
+  readonly engine: EngineChoice;
+  readonly runDir: string;
+  readonly imageRoot: string;
+  readonly logLevel: LogLevel;
+
+  constructor(settings: DaemonSettings) {
+    this.bindHost = settings.bindHost;
+    this.bindPort = settings.bindPort;
+    this.statePath = settings.statePath;
+    this.snapshotRoot = settings.snapshotRoot;
+    this.auditLogPath = settings.auditLogPath;
+    this.tokenFile = settings.tokenFile;
+    this.tlsCert = settings.tlsCert;
+    this.tlsKey = settings.tlsKey;
+    this.prewarmScratchDir = settings.prewarmScratchDir;
+    this.branchConcurrency = settings.branchConcurrency;
+    this.engine = settings.engine;
+    this.runDir = settings.runDir;
+    this.imageRoot = settings.imageRoot;
+    this.logLevel = settings.logLevel;
+  }
+}

@@ -1,0 +1,68 @@
+/** One setting as a person gives it: on the command line or in the environment. */
+export interface Setting {
+  /** Without the dashes; also the key of the parsed flags. */
+  readonly flag: string;
+  readonly env: string;
+  /** Placeholder of the value in the help. */
+  readonly value: string;
+  readonly meaning: string;
+  /** The default as the help says it. */
+  readonly fallback: string;
+}
+
+function setting(flag: string, env: string, value: string, meaning: string, fallback: string): Setting {
+  return { flag, env, value, meaning, fallback };
+}
+
+/** All flags of `serve`, in the order of the help. */
+export const SETTINGS = [
+  setting('bind', 'FORKD_BIND', 'ip:port', 'address to listen on; IPv6 as [::1]:8889', '127.0.0.1:8889'),
+  setting('state', 'FORKD_STATE', 'path', 'registry file', '/var/lib/forkd/state.json'),
+  setting(
+    'snapshot-root',
+    'FORKD_SNAPSHOT_ROOT',
+    'dir',
+    'one sub-directory per snapshot tag',
+    '$XDG_DATA_HOME/forkd/snapshots, else ~/.local/share/forkd/snapshots',
+  ),
+  setting('image-root', 'FORKD_IMAGE_ROOT', 'dir', 'built images', '"images" beside the snapshot root'),
+  setting('audit-log', 'FORKD_AUDIT_LOG', 'path', 'one JSON line per request', '/var/log/forkd/audit.log'),
+  setting(
+    'token-file',
+    'FORKD_TOKEN_FILE',
+    'path',
+    'file with the bearer token, at least 16 bytes; needed to listen beyond loopback',
+    'none: everyone who can connect may do everything',
+  ),
+  setting('tls-cert', 'FORKD_TLS_CERT', 'path', 'PEM certificate chain; needs --tls-key', 'plain HTTP'),
+  setting('tls-key', 'FORKD_TLS_KEY', 'path', 'PEM private key; needs --tls-cert', 'plain HTTP'),
+  setting(
+    'prewarm-scratch-dir',
+    'FORKD_PREWARM_SCRATCH_DIR',
+    'dir',
+    'scratch files of prewarmed children',
+    '/dev/shm/forkd-prewarm',
+  ),
+  setting(
+    'branch-concurrency',
+    'FORKD_BRANCH_CONCURRENCY',
+    'n',
+    'branches that may run at once, 1 to 1000',
+    '4',
+  ),
+  setting('engine', 'FORKD_ENGINE', 'name', 'auto, qemu or firecracker', 'auto'),
+  setting(
+    'run-dir',
+    'FORKD_RUN_DIR',
+    'dir',
+    'sockets and records of running VMs',
+    '/run/forkd as root, else $XDG_RUNTIME_DIR/forkd, else /tmp/forkd-<uid>',
+  ),
+] as const;
+
+/** The setting of a flag. @throws Error for a flag that is not in the table. */
+export function settingOf(flag: string): Setting {
+  const found = SETTINGS.find((candidate) => candidate.flag === flag);
+  if (found === undefined) throw new Error(`no setting is called --${flag}`);
+  return found;
+}

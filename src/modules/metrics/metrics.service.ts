@@ -1,0 +1,48 @@
+import { Injectable } from '@nestjs/common';
+import { Gauge, Registry } from 'prom-client';
+import { DaemonConfig } from '../../common/config/daemon-config';
+import { VERSION } from '../../common/version';
+import { RegistryService } from '../registry/registry.service';
+
+/** The daemon's metrics. Values are read when somebody asks, never pushed. */
+@Injectable()
+export class MetricsService {
+  private readonly registry = new Registry();
+  private branchesInFlight = (): number => 0;
+
+  constructor(config: DaemonConfig, records: RegistryService) {
+    const { state } = records;
+    this.addGauge('forkd_snapshots_total', 'Snapshots in the registry.', () => state.snapshots.size);
+    this.addGauge('forkd_sandboxes_active', 'Sandboxes in the registry.', () => state.sandboxes.size);
+    this.addGauge('forkd_branches_in_flight', 'Branch slots in use.', () => this.branchesInFlight());
+    this.addGauge('forkd_branch_concurrency_cap', 'Branch slots there are.', () => config.branchConcurrency);
+    new Gauge({
+      name: 'forkd_build_info',
+      help: 'Always 1; the label tells the version.',
+      labelNames: ['version'],
+      registers: [this.registry],
+    }).set({ version: VERSION }, 1);
+  }
+
+  /** Adds a gauge without labels whose value is read at each scrape. @throws Error when the name is taken. */
+  addGauge(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+
+  /** Tells where the number of held branch slots is read from. */
+  countBranchesWith(read: () => number): void {
+    this.branchesInFlight = read;
+  }
+
+  /** The Prometheus text format, version 0.0.4. */
+  render(): Promise<string> {
+    return this.registry.metrics();
+  }
+}

@@ -1,0 +1,56 @@
+/** The records of state.json; member names are the wire's (compatibility with upstream's file and clients). */
+
+export type SnapshotStatus = 'writing' | 'ready' | 'failed';
+
+export interface SnapshotRecord {
+  tag: string;
+  /** Absolute directory. */
+  dir: string;
+  created_at_unix: number;
+  /** Sandbox id, or "compact:<tag>"; absent for a snapshot built from an image. */
+  branched_from?: string;
+  pause_ms?: number;
+  diff_ms?: number;
+  diff_physical_bytes?: number;
+  diff_logical_bytes?: number;
+  status: SnapshotStatus;
+  bootable: boolean;
+  warning?: string;
+}
+
+export interface SandboxRecord {
+  id: string;
+  snapshot_tag: string;
+  netns: string | null;
+  guest_addr: string;
+  created_at_unix: number;
+  pid: number | null;
+  memory_limit_mib: number | null;
+  has_branched: boolean;
+  last_branch_memory_path: string | null;
+  branch_count: number;
+  /** Only on a sandbox whose VM ended by itself; `pid` is null then. */
+  status?: 'dead';
+  /** Why it ended. */
+  status_reason?: string;
+}
+
+export type WorkspaceStatus = 'running' | 'suspended' | 'stale';
+
+export interface WorkspaceRecord {
+  id: string;
+  name: string;
+  source_snapshot_tag: string;
+  status: WorkspaceStatus;
+  created_at_unix: number;
+  last_active_unix: number;
+  current_state_tag?: string;
+  live_sandbox_id?: string;
+  last_branch_memory_path?: string;
+}
+
+export interface RegistryState {
+  snapshots: Map<string, SnapshotRecord>;
+  sandboxes: Map<string, SandboxRecord>;
+  workspaces: Map<string, WorkspaceRecord>;
+}

@@ -1,0 +1,75 @@
+import { Logger } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
+import { createApp } from './app.factory';
+import type { DaemonConfig } from './common/config/daemon-config';
+import { DomainError, errnoOf, errorMessage } from './common/errors/domain-error';
+import { VERSION } from './common/version';
+import { AuditSink } from './modules/audit/audit-sink';
+
+/** How long requests in flight may take after a stop signal. */
+const DRAIN_MS = 30_000;
+
+/**
+ * Runs the daemon until SIGTERM or SIGINT; then stops accepting, lets requests end and returns. SIGHUP opens the audit log
+ * anew.
+ *
+ * @throws errors of the start, whose message says what to change.
+ */
+export async function serve(config: DaemonConfig): Promise<void> {
+  const logger = new Logger('Daemon');
+  const app = await createApp(config);
+  try {
+    logger.log(`forkd-controller ${VERSION} listening on ${await listen(app, config)}`);
+    const reopen = (): void => void app.get(AuditSink).reopen();
+    process.on('SIGHUP', reopen);
+    logger.log(`${await stopSignal()} received, finishing requests (at most ${DRAIN_MS / 1000} s)`);
+    process.off('SIGHUP', reopen);
+  } finally {
+    await drain(app);
+  }
+  logger.log('stopped');
+}
+
+/** Binds and returns the URL; the port is the real one where the kernel chose it. */
+async function listen(app: NestFastifyApplication, config: DaemonConfig): Promise<string> {
+  const { bindHost: host, bindPort: port } = config;
+  const instance: FastifyInstance = app.getHttpAdapter().getInstance();
+  try {
+    return await instance.listen({ host, port });
+  } catch (error) {
+    const code = errnoOf(error);
+    const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    const reason =
+      code === 'EADDRINUSE'
+        ? 'another process listens there; stop it or choose another --bind'
+        : code === 'EACCES'
+          ? 'ports below 1024 need root or CAP_NET_BIND_SERVICE'
+          : code === 'EADDRNOTAVAIL'
+            ? 'this host has no such address'
+            : errorMessage(error);
+    throw new DomainError('invalid', `cannot listen on ${address}: ${reason}`, { cause: error });
+  }
+}
+
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+  });
+}
+
+/** Closes the application; connections that are still busy after the deadline, or at a second signal, are cut. */
+async function drain(app: NestFastifyApplication): Promise<void> {
+  const server = app.getHttpServer();
+  const cut = (): void => {
+    server.closeAllConnections();
+  };
+  const deadline = setTimeout(cut, DRAIN_MS);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, cut);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(deadline);
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, cut);
+  }
+}
