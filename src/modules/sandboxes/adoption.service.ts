@@ -1,0 +1,66 @@
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
+import { DaemonConfig } from '../../common/config/daemon-config';
+import { errorMessage } from '../../common/errors/domain-error';
+import { RegistryService } from '../registry/registry.service';
+import { VmmEngine } from '../vmm/ports/vmm-engine';
+import { AgentLink } from './agent-link';
+import { SandboxesService } from './sandboxes.service';
+import { SpawnService } from './spawn.service';
+
+/** At start: takes over the VMs that an earlier daemon left running, and reclaims what belongs to nobody. */
+@Injectable()
+export class AdoptionService implements OnApplicationBootstrap {
+  private readonly logger = new Logger(AdoptionService.name);
+
+  constructor(
+    private readonly config: DaemonConfig,
+    private readonly registry: RegistryService,
+    private readonly engine: VmmEngine,
+    private readonly sandboxes: SandboxesService,
+    private readonly spawner: SpawnService,
+  ) {}
+
+  async onApplicationBootstrap(): Promise<void> {
+    const gone: string[] = [];
+    const records = this.registry.sandboxes();
+    await Promise.all(
+      records.map(async ({ id, pid }) => {
+        const runDir = this.spawner.runDirOf(id);
+        const vm = pid === null ? undefined : await this.adopt(id, runDir, pid);
+        if (vm) this.sandboxes.watch(id, { vm, link: AgentLink.later(vm), runDir });
+        else gone.push(id);
+      }),
+    );
+    const kept = new Set(records.map(({ id }) => id).filter((id) => !gone.includes(id)));
+    const killed = await this.engine.reclaim(this.config.runDir, (id) => kept.has(id));
+    const directories = await this.removeStrayDirectories(kept);
+    if (gone.length > 0) {
+      await this.registry.mutate((draft) => {
+        for (const id of gone) draft.sandboxes.delete(id);
+      });
+    }
+    if (records.length + killed.length + directories > 0) {
+      this.logger.log(
+        `adopted ${kept.size} sandboxes, dropped ${gone.length} whose VM is gone, killed ${killed.length} VMs that belonged to nobody, removed ${directories} run directories`,
+      );
+    }
+  }
+
+  private async adopt(id: string, runDir: string, pid: number): ReturnType<VmmEngine['adopt']> {
+    try {
+      return await this.engine.adopt({ id, runDir }, pid);
+    } catch (error) {
+      this.logger.warn(`${id} cannot be taken over: ${errorMessage(error)}`);
+      return undefined;
+    }
+  }
+
+  private async removeStrayDirectories(kept: ReadonlySet<string>): Promise<number> {
+    const names = await readdir(this.config.runDir).catch(() => [] as string[]);
+    const stray = names.filter((name) => /^(sb-|build-|\.probe-)/.test(name) && !kept.has(name));
+    for (const name of stray) await rm(join(this.config.runDir, name), { recursive: true, force: true });
+    return stray.length;
+  }
+}

@@ -1,0 +1,36 @@
+import { DomainError } from '../../../common/errors/domain-error';
+
+export interface SpawnRequest {
+  readonly snapshotTag: string;
+  readonly n: number;
+  readonly perChildNetns: boolean;
+  readonly memoryLimitMib: number | null;
+}
+
+export const MAX_CHILDREN = 1000;
+
+/** Seconds an exec may last at most: a day. */
+export const MAX_EXEC_SECS = 86_400;
+
+/** @throws DomainError invalid for a number out of range, or a wish that this daemon cannot fulfil. */
+export function requireSpawnRules(request: SpawnRequest): void {
+  if (request.n < 1) throw new DomainError('invalid', 'n must be ≥ 1');
+  if (request.n > MAX_CHILDREN) throw new DomainError('invalid', `n must be ≤ ${MAX_CHILDREN}`);
+  if (request.memoryLimitMib === 0)
+    throw new DomainError('invalid', 'memory_limit_mib must be ≥ 1, or null for no limit');
+  if (request.perChildNetns) {
+    throw new DomainError(
+      'invalid',
+      'per_child_netns is not available in this version; leave it out, and the sandboxes have no network',
+    );
+  }
+}
+
+/** @throws DomainError invalid when there is no program, or the time limit is longer than a day. */
+export function requireExecRules(args: readonly string[], timeoutSecs: number): void {
+  if (args.length === 0) throw new DomainError('invalid', 'args must contain at least one element');
+  if (timeoutSecs > MAX_EXEC_SECS)
+    throw new DomainError('invalid', `timeout_secs must be ≤ ${MAX_EXEC_SECS}`);
+  if (args.some((arg) => arg.includes('\0')))
+    throw new DomainError('invalid', 'args must not contain a NUL character');
+}

@@ -1,0 +1,154 @@
+import { randomInt } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
+import { DomainError, errorMessage } from '../../common/errors/domain-error';
+import type { SandboxRecord } from '../registry/domain/records';
+import { RegistryService } from '../registry/registry.service';
+import { SnapshotsService } from '../snapshots/snapshots.service';
+import { SandboxIds } from './domain/sandbox-id';
+import { requireSpawnRules, type SpawnRequest } from './domain/spawn-rules';
+import { SpawnService, type LiveVm } from './spawn.service';
+
+/** Where a guest with upstream's agent would be reached; a constant of the wire contract. */
+const GUEST_ADDR = '10.42.0.2:8888';
+
+/** The sandboxes of this host: their records and the VMs behind them. */
+@Injectable()
+export class SandboxesService implements OnModuleDestroy {
+  private readonly logger = new Logger(SandboxesService.name);
+  private readonly live = new Map<string, LiveVm>();
+  private readonly ending = new Map<string, Promise<void>>();
+  private readonly ids = new SandboxIds(randomInt(0x10000));
+
+  constructor(
+    private readonly registry: RegistryService,
+    private readonly snapshots: SnapshotsService,
+    private readonly spawner: SpawnService,
+  ) {}
+
+  list(): readonly SandboxRecord[] {
+    return this.registry.sandboxes();
+  }
+
+  get(id: string): SandboxRecord {
+    const record = this.registry.getSandbox(id);
+    if (!record) throw notFound();
+    return record;
+  }
+
+  /** Forks `n` children of a snapshot; each has answered when this settles. All or none. */
+  async spawn(request: SpawnRequest, signal: AbortSignal): Promise<SandboxRecord[]> {
+    requireSpawnRules(request);
+    const snapshot = await this.snapshots.openForSpawn(request.snapshotTag);
+    const now = Math.floor(Date.now() / 1000);
+    const ids = Array.from({ length: request.n }, () => this.ids.next(now));
+    const vms = await this.spawner.spawn(snapshot, ids, signal);
+    const records = vms.map(({ vm }, index) => ({
+      id: ids[index] ?? '',
+      snapshot_tag: request.snapshotTag,
+      netns: null,
+      guest_addr: GUEST_ADDR,
+      created_at_unix: now,
+      pid: vm.pid,
+      // Nothing limits the VM's memory yet, and a limit that does not hold is not echoed.
+      memory_limit_mib: null,
+      has_branched: false,
+      last_branch_memory_path: null,
+      branch_count: 0,
+    }));
+    try {
+      await this.registry.mutate((draft) => {
+        for (const record of records) draft.sandboxes.set(record.id, record);
+      });
+    } catch (error) {
+      await Promise.all(vms.map((vm) => this.spawner.destroy(vm)));
+      throw error;
+    }
+    records.forEach((record, index) => {
+      const vm = vms[index];
+      if (vm) this.watch(record.id, vm);
+    });
+    if (signal.aborted) {
+      await Promise.all(ids.map((id) => this.remove(id)));
+      throw new DomainError('internal', 'the client went away; its sandboxes were removed');
+    }
+    return records;
+  }
+
+  /** Kills a sandbox and forgets it. @throws DomainError not_found, also for one whose removal is under way. */
+  async remove(id: string): Promise<void> {
+    this.get(id);
+    if (this.ending.has(id)) throw notFound();
+    const work = this.end(id);
+    this.ending.set(id, work);
+    try {
+      await work;
+    } finally {
+      this.ending.delete(id);
+    }
+  }
+
+  /** The VM behind a sandbox. @throws DomainError not_found; internal when it has ended. */
+  vmOf(id: string): LiveVm {
+    const record = this.get(id);
+    const live = this.live.get(id);
+    if (live) return live;
+    throw new DomainError(
+      'internal',
+      `the VM of ${id} has ended${record.status_reason === undefined ? '' : `: ${record.status_reason}`}; delete the sandbox`,
+    );
+  }
+
+  /** Makes a VM that is running the one behind a registered sandbox. */
+  watch(id: string, live: LiveVm): void {
+    this.live.set(id, live);
+    void live.vm.exited.then(async (exit) => {
+      if (this.live.get(id) !== live || this.ending.has(id)) return;
+      const reason =
+        exit.lastWords === ''
+          ? `signal ${exit.signal ?? 'none'}, exit code ${exit.code ?? 'unknown'}`
+          : exit.lastWords;
+      this.logger.warn(`the VM of ${id} ended by itself: ${reason}`);
+      this.live.delete(id);
+      live.link.close();
+      await this.markDead(id, reason);
+      await rm(live.runDir, { recursive: true, force: true });
+    });
+  }
+
+  /** Keeps the entry of a VM that ended by itself, so that its owner can see why. */
+  async markDead(id: string, reason: string): Promise<void> {
+    await this.registry
+      .mutate((draft) => {
+        const record = draft.sandboxes.get(id);
+        if (record) draft.sandboxes.set(id, { ...record, pid: null, status: 'dead', status_reason: reason });
+      })
+      .catch((error: unknown) => {
+        this.logger.error(`the end of ${id} could not be recorded: ${errorMessage(error)}`);
+      });
+  }
+
+  /** VMs outlive the daemon: it lets go of them, and the next one takes them over. */
+  onModuleDestroy(): void {
+    for (const { link, vm } of this.live.values()) {
+      link.close();
+      vm.release();
+    }
+    this.live.clear();
+  }
+
+  private async end(id: string): Promise<void> {
+    const live = this.live.get(id);
+    if (live) {
+      this.live.delete(id);
+      await this.spawner.destroy(live);
+    }
+    await this.registry.mutate((draft) => {
+      draft.sandboxes.delete(id);
+    });
+  }
+}
+
+function notFound(): DomainError {
+  return new DomainError('not_found', 'sandbox ID not found');
+}

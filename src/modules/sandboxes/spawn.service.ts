@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Injectable, Logger } from '@nestjs/common';
+import { DaemonConfig } from '../../common/config/daemon-config';
+import { DomainError, errorChain, errorMessage } from '../../common/errors/domain-error';
+import { CleanupStack } from '../../common/lifecycle/cleanup-stack';
+import { Limiter } from '../../common/lifecycle/limiter';
+import { GuestAgent } from '../guest/guest-agent';
+import { AgentLink } from './agent-link';
+import type { RestorableSnapshot } from '../snapshots/snapshot-integrity.service';
+import type { RestoreSpec } from '../vmm/domain/vm';
+import { VmmEngine, type RunningVm } from '../vmm/ports/vmm-engine';
+
+/** A VM with its agent at the other end of the channel. */
+export interface LiveVm {
+  readonly vm: RunningVm;
+  readonly link: AgentLink;
+  readonly runDir: string;
+}
+
+/** A restored guest answers in some 50 ms; on a host that is loaded to its limit it may take seconds. */
+const HANDSHAKE_DEADLINE_MS = 30_000;
+
+/** Starts children of a snapshot; a child counts only when its guest has answered. */
+@Injectable()
+export class SpawnService {
+  private readonly logger = new Logger(SpawnService.name);
+  /** More at once than a few per CPU only makes all of them wait, with their memory in use meanwhile. */
+  private readonly limiter = new Limiter(Math.max(8, 4 * availableParallelism()));
+
+  constructor(
+    private readonly config: DaemonConfig,
+    private readonly engine: VmmEngine,
+  ) {}
+
+  runDirOf(id: string): string {
+    return join(this.config.runDir, id);
+  }
+
+  /**
+   * Starts one child per id, all or none: when one fails or the signal comes, the others are killed and nothing is left.
+   */
+  async spawn(snapshot: RestorableSnapshot, ids: readonly string[], signal: AbortSignal): Promise<LiveVm[]> {
+    const cleanup = new CleanupStack();
+    const failed = new AbortController();
+    const either = AbortSignal.any([signal, failed.signal]);
+    const outcomes = await Promise.allSettled(
+      ids.map((id) =>
+        this.limiter.run(async () => {
+          either.throwIfAborted();
+          try {
+            return await this.spawnOne(snapshot, id, cleanup, either);
+          } catch (error) {
+            failed.abort(error);
+            throw error;
+          }
+        }),
+      ),
+    );
+    if (signal.aborted || failed.signal.aborted) {
+      await this.undo(cleanup);
+      if (signal.aborted)
+        throw new DomainError('internal', 'the client went away; its sandboxes were removed', {
+          cause: signal.reason,
+        });
+      throw new DomainError('internal', `restore_many: ${errorChain(failed.signal.reason)}`, {
+        cause: failed.signal.reason,
+      });
+    }
+    return outcomes.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason as Error;
+      return outcome.value;
+    });
+  }
+
+  /** Kills a VM and removes all it had on this host. */
+  async destroy(live: LiveVm): Promise<void> {
+    live.link.close();
+    await live.vm.kill();
+    await rm(live.runDir, { recursive: true, force: true });
+  }
+
+  private async spawnOne(
+    snapshot: RestorableSnapshot,
+    id: string,
+    cleanup: CleanupStack,
+    signal: AbortSignal,
+  ): Promise<LiveVm> {
+    const runDir = this.runDirOf(id);
+    await mkdir(runDir, { mode: 0o700, recursive: true });
+    cleanup.push(() => rm(runDir, { recursive: true, force: true }));
+    const vm = await this.engine.restore(restoreSpec(snapshot, id, runDir));
+    cleanup.push(() => vm.kill());
+    const identity = { entropy: randomBytes(64), hostname: id };
+    const stop = new AbortController();
+    const died = vm.exited.then((exit) => {
+      const how =
+        exit.lastWords === ''
+          ? `exit code ${exit.code ?? 'unknown'}, signal ${exit.signal ?? 'none'}`
+          : exit.lastWords;
+      stop.abort(new DomainError('internal', `the VM of ${id} ended while it was restored: ${how}`));
+    });
+    void died;
+    const agent = await GuestAgent.handshake(() => vm.openChannel(), identity, {
+      deadlineMs: HANDSHAKE_DEADLINE_MS,
+      signal: AbortSignal.any([signal, stop.signal]),
+    }).catch((error: unknown) => {
+      if (stop.signal.aborted) throw stop.signal.reason as Error;
+      throw new DomainError(
+        'internal',
+        `the guest of ${id} did not answer after its restore: ${errorMessage(error)}`,
+        { cause: error },
+      );
+    });
+    cleanup.push(() => {
+      agent.close();
+      return Promise.resolve();
+    });
+    return { vm, link: AgentLink.to(vm, agent), runDir };
+  }
+
+  private async undo(cleanup: CleanupStack): Promise<void> {
+    await cleanup.run((error) => {
+      this.logger.error(`undoing a spawn: ${errorMessage(error)}`);
+    });
+  }
+}
+
+function restoreSpec(snapshot: RestorableSnapshot, id: string, runDir: string): RestoreSpec {
+  const { guest } = snapshot.manifest;
+  return {
+    id,
+    runDir,
+    memoryPath: snapshot.memoryPath,
+    vmstatePath: snapshot.vmstatePath,
+    machine: { vcpus: guest.vcpus, memSizeMib: guest.mem_size_mib, rootfsPath: snapshot.rootfsPath },
+  };
+}

@@ -1,0 +1,134 @@
+import { createConnection, type Socket } from 'node:net';
+import { open } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
+import { DomainError } from '../../../../common/errors/domain-error';
+import { fileMappings } from '../../../../common/os/proc';
+import type { GuestMemoryMap, VmExit } from '../../domain/vm';
+import { RunningVm } from '../../ports/vmm-engine';
+import { AGENT_SOCKET, CONSOLE_BYTES, LOG_FILE } from './qemu-command';
+import type { QmpClient } from './qmp-client';
+
+const LAST_WORDS_BYTES = 2048;
+
+/** How the process behind a VM is watched and ended: differently for our own child and for an adopted one. */
+export interface QemuProcess {
+  readonly pid: number;
+  /** Settles when the process is gone. */
+  readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  /** Sends SIGKILL, to this process and no other. */
+  kill(): Promise<void>;
+  /** Lets the daemon end although this process runs on. */
+  release(): void;
+}
+
+/** A VM run by QEMU. */
+export class QemuVm extends RunningVm {
+  readonly exited: Promise<VmExit>;
+  private gone = false;
+  private channel: Socket | undefined;
+
+  constructor(
+    private readonly process: QemuProcess,
+    private readonly qmp: QmpClient,
+    private readonly runDir: string,
+    private readonly memoryPath: string,
+    private readonly memoryBytes: number,
+  ) {
+    super();
+    this.exited = process.ended.then(async (end) => {
+      this.gone = true;
+      qmp.close();
+      this.channel?.destroy();
+      return { ...end, lastWords: await lastWords(runDir) };
+    });
+  }
+
+  get pid(): number {
+    return this.process.pid;
+  }
+
+  openChannel(): Promise<Duplex> {
+    this.channel?.destroy();
+    const path = `${this.runDir}/${AGENT_SOCKET}`;
+    return new Promise((resolve, reject) => {
+      const socket = createConnection(path);
+      this.channel = socket;
+      const refuse = (error: Error): void => {
+        reject(
+          new DomainError('internal', `the VM's agent channel cannot be opened: ${error.message}`, {
+            cause: error,
+          }),
+        );
+      };
+      socket.once('error', refuse);
+      socket.once('connect', () => {
+        socket.off('error', refuse);
+        resolve(socket);
+      });
+    });
+  }
+
+  async pause(): Promise<void> {
+    await this.qmp.execute('stop');
+  }
+
+  async resume(): Promise<void> {
+    await this.qmp.execute('cont');
+  }
+
+  async saveDeviceState(path: string): Promise<void> {
+    // Not "live": that would take the block devices away from the VM, which runs on afterwards.
+    await this.qmp.execute('xen-save-devices-state', { filename: path, live: false }, 60_000);
+  }
+
+  async guestMemory(): Promise<GuestMemoryMap> {
+    const mappings = await fileMappings(this.pid, this.memoryPath);
+    const regions = mappings.map(({ start, end, offset }) => ({
+      address: start,
+      length: Number(end - start),
+      fileOffset: offset,
+    }));
+    const mapped = regions.reduce((sum, region) => sum + region.length, 0);
+    if (mapped !== this.memoryBytes) {
+      throw new DomainError(
+        'internal',
+        `QEMU (pid ${this.pid}) maps ${mapped} bytes of guest memory where ${this.memoryBytes} were expected`,
+      );
+    }
+    return { pid: this.pid, regions };
+  }
+
+  async console(): Promise<string> {
+    if (this.gone) return '';
+    const text = await this.qmp.execute('ringbuf-read', { device: 'console', size: CONSOLE_BYTES });
+    return typeof text === 'string' ? text : '';
+  }
+
+  async kill(): Promise<void> {
+    if (!this.gone) await this.process.kill();
+    await this.exited;
+  }
+
+  release(): void {
+    this.process.release();
+    this.qmp.close();
+    this.channel?.destroy();
+  }
+}
+
+/** The end of QEMU's own output; empty when there is none. */
+export async function lastWords(runDir: string): Promise<string> {
+  try {
+    const file = await open(`${runDir}/${LOG_FILE}`, 'r');
+    try {
+      const { size } = await file.stat();
+      const length = Math.min(size, LAST_WORDS_BYTES);
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
+      return buffer.toString('utf8', 0, bytesRead).trim();
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,76 @@
+/** How guest instructions are executed: by the CPU (KVM) or by QEMU's software emulation (TCG). */
+export type Accelerator = 'kvm' | 'tcg';
+
+export type EngineName = 'qemu' | 'firecracker';
+
+/** What a machine is made of, the same for a parent and its children. */
+export interface MachineSpec {
+  readonly vcpus: number;
+  /** Guest memory in MiB; equals the size of memory.bin. */
+  readonly memSizeMib: number;
+  /** Read-only root disk, absolute host path. */
+  readonly rootfsPath: string;
+  /** Name of an existing tap; no network device when absent. */
+  readonly tap?: string;
+}
+
+/** Where one VM keeps its sockets and log. */
+export interface VmPlace {
+  /** Opaque name of the VM, for messages. */
+  readonly id: string;
+  /** Existing private directory of this VM; the engine creates its files in it and nowhere else. */
+  readonly runDir: string;
+}
+
+export interface BootSpec extends VmPlace {
+  readonly machine: MachineSpec;
+  readonly kernelPath: string;
+  readonly initramfsPath: string;
+  /** Added to the kernel command line. */
+  readonly kernelArgs?: string;
+  /** Existing sparse file of exactly memSizeMib; mapped privately, never written. */
+  readonly memoryPath: string;
+}
+
+export interface RestoreSpec extends VmPlace {
+  readonly machine: MachineSpec;
+  /** memory.bin of the snapshot; mapped privately, never written. */
+  readonly memoryPath: string;
+  /** Device state made by {@link RunningVm.saveDeviceState} of the same engine. */
+  readonly vmstatePath: string;
+}
+
+/** One piece of guest memory inside the VMM's address space. */
+export interface MemoryRegion {
+  /** Address in the VMM process. */
+  readonly address: bigint;
+  readonly length: number;
+  /** Offset of the region in memory.bin. */
+  readonly fileOffset: number;
+}
+
+export interface GuestMemoryMap {
+  readonly pid: number;
+  readonly regions: readonly MemoryRegion[];
+}
+
+export interface VmExit {
+  /** Exit code, or null where it cannot be known (killed, or adopted from an earlier daemon). */
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** The VMM's own last words, at most 2 KiB. */
+  readonly lastWords: string;
+}
+
+/** What an engine is on this host, and what a snapshot must match. */
+export interface EngineProbe {
+  readonly engine: EngineName;
+  readonly version: string;
+  readonly accelerator: Accelerator;
+  /** Machine type as recorded in snapshots. */
+  readonly machine: string;
+  /** CPU model as recorded in snapshots. */
+  readonly cpu: string;
+  /** Why this accelerator was chosen, for the log and the doctor. */
+  readonly reason: string;
+}
