@@ -26,7 +26,13 @@ function testFiles(folder) {
 
 /** @param {string[]} files @param {number} concurrency @returns {Promise<number>} */
 function run(files, concurrency) {
-  const args = ['--enable-source-maps', '--test', `--test-concurrency=${concurrency}`, '--test-reporter=spec', ...files];
+  const args = [
+    '--enable-source-maps',
+    '--test',
+    `--test-concurrency=${concurrency}`,
+    '--test-reporter=spec',
+    ...files,
+  ];
   return new Promise((resolve) => {
     spawn(process.execPath, args, { stdio: 'inherit' }).once('exit', (code) => resolve(code ?? 1));
   });

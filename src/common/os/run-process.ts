@@ -71,7 +71,7 @@ export async function runProcess(
     });
   }
 
-  let timedOut = false;
+  const deadline = { passed: false };
   const killGroup = (): void => {
     if (child.pid === undefined) return;
     try {
@@ -84,7 +84,7 @@ export async function runProcess(
     options.timeoutMs === undefined
       ? undefined
       : setTimeout(() => {
-          timedOut = true;
+          deadline.passed = true;
           killGroup();
         }, options.timeoutMs);
   options.signal?.addEventListener('abort', killGroup, { once: true });
@@ -121,7 +121,7 @@ export async function runProcess(
       const text = missing ? `${tool} was not found` : `${tool} cannot be started: ${end.error.message}`;
       throw new ProcessError(text, tool, missing, null, '', { cause: end.error });
     }
-    if (timedOut) {
+    if (deadline.passed) {
       const seconds = Math.round((options.timeoutMs ?? 0) / 100) / 10;
       throw new ProcessError(
         `${tool} did not end within ${seconds} s and was killed${lastLine(result.stderr)}`,

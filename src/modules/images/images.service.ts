@@ -51,7 +51,10 @@ export class ImagesService {
   async build(name: string, options: BuildOptions = {}): Promise<Image> {
     const recipe = recipeOf(name);
     if (process.arch !== SUPPORTED_ARCH) {
-      throw new DomainError('unavailable', `images can be built on x86-64 only for now; this machine is ${process.arch}`);
+      throw new DomainError(
+        'unavailable',
+        `images can be built on x86-64 only for now; this machine is ${process.arch}`,
+      );
     }
     const { signal } = options;
     const onProgress = options.onProgress ?? ((): void => undefined);
@@ -128,18 +131,23 @@ export class ImagesService {
    * @throws DomainError not_found when there is none of that name.
    */
   async remove(name: string): Promise<void> {
-    await this.exclusively(() => undefined, undefined, async () => {
-      const record = await this.recordOf(name);
-      await this.store.removeRecord(name);
-      const needed = new Set<string>();
-      for (const other of await this.store.listNames()) {
-        const kept = await this.store.readRecord(other);
-        if (kept !== undefined) for (const directory of [...directoriesOf(kept), ...kept.superseded]) needed.add(directory);
-      }
-      for (const directory of [...directoriesOf(record), ...record.superseded]) {
-        if (!needed.has(directory)) await this.store.removeComponent(directory);
-      }
-    });
+    await this.exclusively(
+      () => undefined,
+      undefined,
+      async () => {
+        const record = await this.recordOf(name);
+        await this.store.removeRecord(name);
+        const needed = new Set<string>();
+        for (const other of await this.store.listNames()) {
+          const kept = await this.store.readRecord(other);
+          if (kept !== undefined)
+            for (const directory of [...directoriesOf(kept), ...kept.superseded]) needed.add(directory);
+        }
+        for (const directory of [...directoriesOf(record), ...record.superseded]) {
+          if (!needed.has(directory)) await this.store.removeComponent(directory);
+        }
+      },
+    );
   }
 
   private exclusively<T>(
@@ -163,7 +171,10 @@ export class ImagesService {
     const record = names.includes(name) ? await this.store.readRecord(name) : undefined;
     if (record !== undefined) return record;
     const built = names.length === 0 ? 'none is built' : `built are: ${names.join(', ')}`;
-    throw new DomainError('not_found', `there is no image ${name} (${built}); run \`forkd image build ${name}\``);
+    throw new DomainError(
+      'not_found',
+      `there is no image ${name} (${built}); run \`forkd image build ${name}\``,
+    );
   }
 
   private async describe(record: ImageRecord): Promise<Image> {
@@ -197,7 +208,10 @@ export class ImagesService {
 }
 
 function damaged(name: string, damage: string): DomainError {
-  return new DomainError('conflict', `image ${name} is damaged: ${damage}; run \`forkd image build ${name}\``);
+  return new DomainError(
+    'conflict',
+    `image ${name} is damaged: ${damage}; run \`forkd image build ${name}\``,
+  );
 }
 
 /** A record or component that cannot be used is built anew, so it counts as absent. */

@@ -68,7 +68,8 @@ export class Apt {
           report();
         },
       });
-      for (const file of wanted) await rename(join(target, file.fileName), join(this.archives, file.fileName));
+      for (const file of wanted)
+        await rename(join(target, file.fileName), join(this.archives, file.fileName));
     }
     return files.map((file) => join(this.archives, file.fileName));
   }
@@ -80,7 +81,11 @@ export class Apt {
     await writeFile(join(this.directory, 'status'), '');
   }
 
-  private query(tool: ToolName, args: readonly string[], signal: AbortSignal | undefined): Promise<RunResult> {
+  private query(
+    tool: ToolName,
+    args: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<RunResult> {
     return this.apt(tool, args, { timeoutMs: QUERY_TIMEOUT_MS, ...(signal && { signal }) });
   }
 
@@ -136,5 +141,7 @@ function explain(error: ProcessError): DomainError {
   const next = old
     ? 'the package lists are out of date: run `apt-get update` as root, then build again'
     : 'check the network and the package sources, then build again';
-  return new DomainError('unavailable', `packages cannot be had: ${reason.trim()}; ${next}`, { cause: error });
+  return new DomainError('unavailable', `packages cannot be had: ${reason.trim()}; ${next}`, {
+    cause: error,
+  });
 }

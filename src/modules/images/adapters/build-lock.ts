@@ -28,7 +28,11 @@ export async function withLockFile<T>(
   }
 }
 
-async function acquire(path: string, onWait: (pid: number) => void, signal: AbortSignal | undefined): Promise<void> {
+async function acquire(
+  path: string,
+  onWait: (pid: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const mine = `${path}.${randomBytes(6).toString('hex')}`;
   await writeFile(mine, JSON.stringify(await thisProcess()));

@@ -25,7 +25,12 @@ export async function writeExt4(
 ): Promise<void> {
   const { blocks, inodes } = fileSystemSize(entries);
   const options = {
-    env: { ...TOOL_ENV, MKE2FS_CONFIG: '/dev/null', E2FSPROGS_FAKE_TIME: IMAGE_TIME, SOURCE_DATE_EPOCH: IMAGE_TIME },
+    env: {
+      ...TOOL_ENV,
+      MKE2FS_CONFIG: '/dev/null',
+      E2FSPROGS_FAKE_TIME: IMAGE_TIME,
+      SOURCE_DATE_EPOCH: IMAGE_TIME,
+    },
     timeoutMs: TIMEOUT_MS,
     ...(context.signal && { signal: context.signal }),
   };
@@ -39,7 +44,10 @@ export async function writeExt4(
     options,
   );
   const script = join(context.workDir, 'populate');
-  await writeFile(script, populateScript([{ type: 'directory', path: '/', mode: 0o755, owner: 0 }, ...entries]));
+  await writeFile(
+    script,
+    populateScript([{ type: 'directory', path: '/', mode: 0o755, owner: 0 }, ...entries]),
+  );
   const { stderr } = await runTool('debugfs', ['-w', '-f', script, path], options);
   await rm(script);
   // debugfs goes on after a failed command and does not always tell by its exit code.
@@ -57,5 +65,11 @@ export async function ext4ToolVersion(): Promise<string> {
 
 function uuid(hex: string): string {
   const variant = ((Number.parseInt(hex.slice(16, 17), 16) & 3) | 8).toString(16);
-  return [hex.slice(0, 8), hex.slice(8, 12), `4${hex.slice(13, 16)}`, variant + hex.slice(17, 20), hex.slice(20, 32)].join('-');
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `4${hex.slice(13, 16)}`,
+    variant + hex.slice(17, 20),
+    hex.slice(20, 32),
+  ].join('-');
 }

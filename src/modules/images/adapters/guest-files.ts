@@ -25,7 +25,14 @@ const FILES: Readonly<Record<string, string>> = {
   '/etc/hosts': '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n',
   '/etc/hostname': 'forkd\n',
   '/etc/resolv.conf': 'nameserver 1.1.1.1\nnameserver 8.8.8.8\n',
-  '/etc/nsswitch.conf': ['passwd: files', 'group: files', 'hosts: files dns', 'services: files', 'protocols: files', ''].join('\n'),
+  '/etc/nsswitch.conf': [
+    'passwd: files',
+    'group: files',
+    'hosts: files dns',
+    'services: files',
+    'protocols: files',
+    '',
+  ].join('\n'),
   '/etc/fstab': '',
   '/etc/machine-id': '',
 };
@@ -51,12 +58,13 @@ const DIRECTORIES = [
 ];
 
 /** Directories that are not `root:root 0755`. */
-export const SPECIAL_DIRECTORIES: ReadonlyMap<string, { readonly mode: number; readonly owner: number }> = new Map([
-  ['/root', { mode: 0o700, owner: 0 }],
-  ['/tmp', { mode: 0o1777, owner: 0 }],
-  ['/var/tmp', { mode: 0o1777, owner: 0 }],
-  ['/home/user', { mode: 0o755, owner: 1000 }],
-]);
+export const SPECIAL_DIRECTORIES: ReadonlyMap<string, { readonly mode: number; readonly owner: number }> =
+  new Map([
+    ['/root', { mode: 0o700, owner: 0 }],
+    ['/tmp', { mode: 0o1777, owner: 0 }],
+    ['/var/tmp', { mode: 0o1777, owner: 0 }],
+    ['/home/user', { mode: 0o755, owner: 1000 }],
+  ]);
 
 /** The agent's description of the image, read at boot from `/etc/forkd/image.json`. */
 export function imageDescription(recipe: PackagesRecipe): string {

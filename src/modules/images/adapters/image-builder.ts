@@ -79,13 +79,22 @@ export class ImageBuilder {
 
   private async kernel(control: Control): Promise<ComponentManifest> {
     const source = await this.apt.kernelPackage(control.signal);
-    const inputs = { builder: BUILDER_VERSION, package: source.name, version: source.version, modules: GUEST_MODULES };
+    const inputs = {
+      builder: BUILDER_VERSION,
+      package: source.name,
+      version: source.version,
+      modules: GUEST_MODULES,
+    };
     return this.reuseOrAdd('kernel', inputs, control, (outDir, context) =>
       new KernelBuilder(this.apt).build(source, outDir, context),
     );
   }
 
-  private async initramfs(kernel: ComponentManifest, agent: Buffer, control: Control): Promise<ComponentManifest> {
+  private async initramfs(
+    kernel: ComponentManifest,
+    agent: Buffer,
+    control: Control,
+  ): Promise<ComponentManifest> {
     const busybox = await readBusybox();
     const inputs = {
       builder: BUILDER_VERSION,
@@ -117,7 +126,11 @@ export class ImageBuilder {
       e2fsprogs: await ext4ToolVersion(),
     };
     return this.reuseOrAdd('rootfs', inputs, control, async (outDir, context) => {
-      await new RootfsBuilder(this.apt).build({ recipe, packages, drivers, identity: digestOf(inputs) }, outDir, context);
+      await new RootfsBuilder(this.apt).build(
+        { recipe, packages, drivers, identity: digestOf(inputs) },
+        outDir,
+        context,
+      );
       return {};
     });
   }
@@ -126,11 +139,16 @@ export class ImageBuilder {
     kind: ComponentManifest['kind'],
     inputs: Readonly<Record<string, unknown>>,
     control: Control,
-    fill: (outDir: string, context: BuildContext) => Promise<Pick<ComponentManifest, 'kernelVersion' | 'modules'>>,
+    fill: (
+      outDir: string,
+      context: BuildContext,
+    ) => Promise<Pick<ComponentManifest, 'kernelVersion' | 'modules'>>,
   ): Promise<ComponentManifest> {
     const present = await this.store.findByInputs(kind, inputs);
     if (present !== undefined) return present;
-    return this.store.add({ kind, inputs, arch: this.arch }, (outDir, workDir) => fill(outDir, { ...control, workDir }));
+    return this.store.add({ kind, inputs, arch: this.arch }, (outDir, workDir) =>
+      fill(outDir, { ...control, workDir }),
+    );
   }
 }
 

@@ -49,7 +49,8 @@ export class ImageStore {
     for (const name of await readdir(this.store)) {
       const path = join(this.store, name);
       if (name.startsWith(REMOVED)) await rm(path, { recursive: true, force: true });
-      else if (name.startsWith(TEMPORARY) && !(await isOwned(path))) await rm(path, { recursive: true, force: true });
+      else if (name.startsWith(TEMPORARY) && !(await isOwned(path)))
+        await rm(path, { recursive: true, force: true });
     }
   }
 
@@ -85,7 +86,8 @@ export class ImageStore {
       await syncTree(outDir);
       const target = this.pathOf(component.kind, digest);
       // The same content of other inputs: only what is said about it changes.
-      if (await exists(target)) await writeFileAtomic(join(target, MANIFEST), await readFile(join(outDir, MANIFEST)));
+      if (await exists(target))
+        await writeFileAtomic(join(target, MANIFEST), await readFile(join(outDir, MANIFEST)));
       else await rename(outDir, target);
       await syncPath(this.store);
       return manifest;
@@ -95,7 +97,10 @@ export class ImageStore {
   }
 
   /** A whole component made of the same inputs, or undefined. */
-  async findByInputs(kind: ComponentKind, inputs: Readonly<Record<string, unknown>>): Promise<ComponentManifest | undefined> {
+  async findByInputs(
+    kind: ComponentKind,
+    inputs: Readonly<Record<string, unknown>>,
+  ): Promise<ComponentManifest | undefined> {
     const wanted = digestOf(inputs);
     for (const name of await readdir(this.store)) {
       if (!name.startsWith(`${kind}-`)) continue;
@@ -132,7 +137,10 @@ export class ImageStore {
   }
 
   /** What is wrong with a component's files, judged by their whole content. */
-  async deepDamage(manifest: ComponentManifest, signal: AbortSignal | undefined): Promise<string | undefined> {
+  async deepDamage(
+    manifest: ComponentManifest,
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined> {
     const damage = await this.damage(manifest);
     if (damage !== undefined) return damage;
     for (const file of manifest.files) {
@@ -210,7 +218,11 @@ async function describeFiles(directory: string): Promise<StoredFile[]> {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
     const { size } = await stat(path);
-    files.push({ path: path.slice(directory.length + 1), sizeBytes: size, sha256: await sha256Of(path, undefined) });
+    files.push({
+      path: path.slice(directory.length + 1),
+      sizeBytes: size,
+      sha256: await sha256Of(path, undefined),
+    });
   }
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
 }

@@ -46,9 +46,13 @@ export async function readAgent(path: string): Promise<Buffer> {
     return await readFile(path);
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error;
-    throw new DomainError('unavailable', `the guest agent is not built (${path}); run \`npm run build:agent\``, {
-      cause: error,
-    });
+    throw new DomainError(
+      'unavailable',
+      `the guest agent is not built (${path}); run \`npm run build:agent\``,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -62,5 +66,8 @@ export async function readBusybox(): Promise<Buffer> {
       if (errnoOf(error) !== 'ENOENT') throw error;
     }
   }
-  throw new DomainError('unavailable', 'no static busybox was found; install it with `apt-get install busybox-static`');
+  throw new DomainError(
+    'unavailable',
+    'no static busybox was found; install it with `apt-get install busybox-static`',
+  );
 }

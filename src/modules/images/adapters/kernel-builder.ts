@@ -52,7 +52,10 @@ async function extractKernel(from: string, to: string, signal: AbortSignal | und
   await decompress(image.subarray(payload.offset, payload.offset + payload.length), payload, to, signal);
   const { size } = await stat(to);
   if (size !== payload.uncompressedLength) {
-    throw new DomainError('internal', `the kernel unpacks to ${size} bytes instead of ${payload.uncompressedLength}`);
+    throw new DomainError(
+      'internal',
+      `the kernel unpacks to ${size} bytes instead of ${payload.uncompressedLength}`,
+    );
   }
   if (!(await isPvhKernel(to))) {
     throw new DomainError('internal', 'the kernel has no PVH entry point, so a microVM cannot start it');
@@ -109,7 +112,11 @@ async function isPvhKernel(path: string): Promise<boolean> {
   }
 }
 
-async function collectModules(tree: string, outDir: string, signal: AbortSignal | undefined): Promise<string[]> {
+async function collectModules(
+  tree: string,
+  outDir: string,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
   const paths = new Map<string, string>();
   for (const path of await readdir(join(tree, 'kernel'), { recursive: true })) {
     if (/\.ko(\.(gz|xz|zst))?$/.test(path)) paths.set(moduleName(path), join(tree, 'kernel', path));

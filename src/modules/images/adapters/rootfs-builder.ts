@@ -55,16 +55,23 @@ export class RootfsBuilder {
 }
 
 /** The drivers of a recipe's runtimes, by guest path. */
-export async function readDrivers(recipe: PackagesRecipe, runtimesPath: string): Promise<Map<string, Buffer>> {
+export async function readDrivers(
+  recipe: PackagesRecipe,
+  runtimesPath: string,
+): Promise<Map<string, Buffer>> {
   const drivers = new Map<string, Buffer>();
   for (const runtime of recipe.runtimes) {
     const path = join(runtimesPath, runtime.driver);
     try {
       drivers.set(runtime.guestPath, await readFile(path));
     } catch (error) {
-      throw new DomainError('unavailable', `the ${runtime.name} driver is missing (${path}); run \`npm run build:agent\``, {
-        cause: error,
-      });
+      throw new DomainError(
+        'unavailable',
+        `the ${runtime.name} driver is missing (${path}); run \`npm run build:agent\``,
+        {
+          cause: error,
+        },
+      );
     }
   }
   return drivers;
@@ -93,7 +100,10 @@ async function addApplets(root: string): Promise<void> {
   const busybox = join(root, 'usr/bin/busybox');
   if (!(await readdir(join(root, 'usr/bin'))).includes('busybox')) return;
   const { stdout } = await runProcess(busybox, ['--list'], { timeoutMs: 10_000, env: TOOL_ENV });
-  const present = new Set([...(await readdir(join(root, 'usr/bin'))), ...(await readdir(join(root, 'usr/sbin')))]);
+  const present = new Set([
+    ...(await readdir(join(root, 'usr/bin'))),
+    ...(await readdir(join(root, 'usr/sbin'))),
+  ]);
   const links: Record<string, string> = {};
   for (const applet of stdout.split('\n')) {
     if (applet === '' || UNWANTED_APPLETS.has(applet) || present.has(applet)) continue;
@@ -109,11 +119,25 @@ async function compilePython(root: string, context: BuildContext): Promise<void>
   const loader = join(libraries, 'ld-linux-x86-64.so.2');
   const python = (await readdir(join(root, 'usr/bin'))).find((name) => /^python3\.\d+$/.test(name));
   if (python === undefined) throw new DomainError('internal', 'the image has no Python to compile with');
-  const sources = [join(root, 'usr/lib', python), join(root, 'usr/lib/python3/dist-packages'), join(root, 'usr/lib/forkd')];
+  const sources = [
+    join(root, 'usr/lib', python),
+    join(root, 'usr/lib/python3/dist-packages'),
+    join(root, 'usr/lib/forkd'),
+  ];
   const present = await Promise.all(sources.map(async (path) => ((await isDirectory(path)) ? [path] : [])));
   const args = [
     // -B: what the compiler itself imports must not leave byte code of its own.
-    ...['--library-path', libraries, join(root, 'usr/bin', python), '-B', '-s', '-S', '-m', 'compileall', '-q'],
+    ...[
+      '--library-path',
+      libraries,
+      join(root, 'usr/bin', python),
+      '-B',
+      '-s',
+      '-S',
+      '-m',
+      'compileall',
+      '-q',
+    ],
     // Neither times nor the staging directory get into the byte code.
     ...['--invalidation-mode', 'unchecked-hash', '-s', root, '-p', '/', ...present.flat()],
   ];

@@ -14,7 +14,11 @@ export const TOOL_ENV: Readonly<Record<string, string>> = {
  * @throws DomainError unavailable when the tool is missing (with the package that brings it) or the disk is full;
  *   ProcessError when it fails otherwise.
  */
-export async function runTool(tool: ToolName, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+export async function runTool(
+  tool: ToolName,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
   try {
     return await runProcess(tool, args, { env: TOOL_ENV, ...options });
   } catch (error) {

@@ -71,7 +71,12 @@ export async function layoutOf(root: string): Promise<LayoutEntry[]> {
 
 function directoryEntry(path: string, stats: Stats): LayoutEntry {
   const special = SPECIAL_DIRECTORIES.get(path);
-  return { type: 'directory', path, mode: special?.mode ?? (stats.mode & 0o1777) | 0o755, owner: special?.owner ?? 0 };
+  return {
+    type: 'directory',
+    path,
+    mode: special?.mode ?? (stats.mode & 0o1777) | 0o755,
+    owner: special?.owner ?? 0,
+  };
 }
 
 function fileEntry(path: string, source: string, stats: Stats, firstNames: Map<string, string>): LayoutEntry {

@@ -38,12 +38,18 @@ export function findKernelPayload(image: Buffer): KernelPayload {
   if (compressionAt(image, 0) === 'none') {
     return { compression: 'none', offset: 0, length: image.length, uncompressedLength: image.length };
   }
-  if (image.length < PAYLOAD_LENGTH + 4 || image.toString('latin1', HEADER_MAGIC, HEADER_MAGIC + 4) !== 'HdrS') {
+  if (
+    image.length < PAYLOAD_LENGTH + 4 ||
+    image.toString('latin1', HEADER_MAGIC, HEADER_MAGIC + 4) !== 'HdrS'
+  ) {
     throw new DomainError('internal', 'the kernel file is neither a bzImage nor an ELF file');
   }
   const version = image.readUInt16LE(PROTOCOL_VERSION);
   if (version < FIRST_WITH_PAYLOAD) {
-    throw new DomainError('internal', `the kernel's boot protocol ${version >> 8}.${version & 255} is too old; 2.08 is needed`);
+    throw new DomainError(
+      'internal',
+      `the kernel's boot protocol ${version >> 8}.${version & 255} is too old; 2.08 is needed`,
+    );
   }
   // 0 stands for 4 sectors, for the sake of very old kernels.
   const setupSectors = image.readUInt8(SETUP_SECTORS) || 4;
@@ -55,7 +61,10 @@ export function findKernelPayload(image: Buffer): KernelPayload {
   const compression = compressionAt(image, offset);
   if (compression === undefined || compression === 'none') {
     const start = image.toString('hex', offset, offset + 6);
-    throw new DomainError('internal', `the kernel is compressed in an unknown way (its payload starts with ${start})`);
+    throw new DomainError(
+      'internal',
+      `the kernel is compressed in an unknown way (its payload starts with ${start})`,
+    );
   }
   // The build puts the uncompressed size behind the data; in gzip it is part of the format.
   return {

@@ -13,7 +13,12 @@ export type CpioEntry =
       readonly minor: number;
     };
 
-const FILE_TYPE = { directory: 0o040000, file: 0o100000, symlink: 0o120000, 'character-device': 0o020000 } as const;
+const FILE_TYPE = {
+  directory: 0o040000,
+  file: 0o100000,
+  symlink: 0o120000,
+  'character-device': 0o020000,
+} as const;
 const TRAILER = 'TRAILER!!!';
 const BLOCK = 512;
 

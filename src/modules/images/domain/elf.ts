@@ -33,7 +33,10 @@ function segments(head: Buffer, type: number): FileRange[] {
     const at = start + index * PROGRAM_HEADER;
     if (at + PROGRAM_HEADER > head.length) break;
     if (head.readUInt32LE(at) !== type) continue;
-    ranges.push({ offset: Number(head.readBigUInt64LE(at + 8)), length: Number(head.readBigUInt64LE(at + 32)) });
+    ranges.push({
+      offset: Number(head.readBigUInt64LE(at + 8)),
+      length: Number(head.readBigUInt64LE(at + 32)),
+    });
   }
   return ranges;
 }

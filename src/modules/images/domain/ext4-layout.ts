@@ -48,7 +48,8 @@ export function fileSystemSize(entries: readonly LayoutEntry[]): FileSystemSize 
     const record = 8 + ((Buffer.byteLength(nameOf(entry.path)) + 3) & ~3);
     namesByDirectory.set(parent, (namesByDirectory.get(parent) ?? 24) + record);
     if (entry.type !== 'hardlink') inodes += 1;
-    if (entry.type === 'file') blocks += Math.ceil(entry.sizeBytes / BLOCK_SIZE) + (entry.sizeBytes > LARGE_FILE_BYTES ? 4 : 0);
+    if (entry.type === 'file')
+      blocks += Math.ceil(entry.sizeBytes / BLOCK_SIZE) + (entry.sizeBytes > LARGE_FILE_BYTES ? 4 : 0);
     if (entry.type === 'symlink' && Buffer.byteLength(entry.target) > SHORT_SYMLINK) blocks += 1;
     if (entry.type === 'directory' && !namesByDirectory.has(entry.path)) namesByDirectory.set(entry.path, 24);
   }
@@ -82,7 +83,10 @@ export function populateScript(entries: readonly LayoutEntry[]): string {
       if (entry.path !== '/') lines.push(`mkdir ${name}`);
       if (entry.mode !== DEFAULT_DIRECTORY_MODE) lines.push(setMode(entry.path, 0o040000, entry.mode));
       if (entry.owner !== 0) {
-        lines.push(`sif ${quote(entry.path)} uid ${entry.owner}`, `sif ${quote(entry.path)} gid ${entry.owner}`);
+        lines.push(
+          `sif ${quote(entry.path)} uid ${entry.owner}`,
+          `sif ${quote(entry.path)} gid ${entry.owner}`,
+        );
       }
     } else if (entry.type === 'symlink') {
       lines.push(`symlink ${name} ${quote(entry.target)}`);
@@ -106,7 +110,10 @@ function setMode(path: string, type: number, mode: number): string {
 
 function quote(text: string): string {
   if (/[\n\r\0]/.test(text)) {
-    throw new DomainError('invalid', `a file name with a line break cannot be put into an image: ${JSON.stringify(text)}`);
+    throw new DomainError(
+      'invalid',
+      `a file name with a line break cannot be put into an image: ${JSON.stringify(text)}`,
+    );
   }
   return `"${text.replaceAll('"', '""')}"`;
 }

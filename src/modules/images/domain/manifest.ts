@@ -60,7 +60,11 @@ export function imageDigest(kernel: string, initramfs: string, rootfs: string): 
 /** @throws DomainError conflict when it is not a manifest this release understands. */
 export function parseManifest(text: string, where: string): ComponentManifest {
   const value = parseObject(text, where);
-  if (!Array.isArray(value['files']) || typeof value['digest'] !== 'string' || typeof value['inputsDigest'] !== 'string') {
+  if (
+    !Array.isArray(value['files']) ||
+    typeof value['digest'] !== 'string' ||
+    typeof value['inputsDigest'] !== 'string'
+  ) {
     throw unreadable(where);
   }
   return value as unknown as ComponentManifest;
@@ -94,5 +98,7 @@ function parseObject(text: string, where: string): Record<string, unknown> {
 }
 
 function unreadable(where: string, cause?: unknown): DomainError {
-  return new DomainError('conflict', `${where} cannot be read as an image record; build the image again`, { cause });
+  return new DomainError('conflict', `${where} cannot be read as an image record; build the image again`, {
+    cause,
+  });
 }

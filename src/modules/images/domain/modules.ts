@@ -59,7 +59,10 @@ export function loadOrder(
   const visit = (name: string, path: readonly string[]): void => {
     if (builtins.has(name) || order.includes(name)) return;
     if (path.includes(name)) {
-      throw new DomainError('internal', `kernel modules depend on each other: ${[...path, name].join(' -> ')}`);
+      throw new DomainError(
+        'internal',
+        `kernel modules depend on each other: ${[...path, name].join(' -> ')}`,
+      );
     }
     const dependencies = dependenciesOf(name);
     if (dependencies === undefined) {

@@ -60,7 +60,12 @@ const PYTHON: PackagesRecipe = {
   description: 'Python 3 with its standard library, a shell and the usual commands',
   packages: [...SHELL_PACKAGES, 'python3'],
   without: ['debconf', 'debianutils', 'dpkg', 'perl-base', 'readline-common'],
-  drop: [...DOCUMENTATION, '/usr/lib/python3.11/test', '/usr/share/zoneinfo/right', '/usr/share/zoneinfo/posix'],
+  drop: [
+    ...DOCUMENTATION,
+    '/usr/lib/python3.11/test',
+    '/usr/share/zoneinfo/right',
+    '/usr/share/zoneinfo/posix',
+  ],
   links: {},
   runtimes: [PYTHON_RUNTIME],
   compilePython: true,
@@ -86,7 +91,10 @@ export function recipeOf(name: string): PackagesRecipe {
   const recipe = RECIPES.find((candidate) => candidate.name === name);
   if (recipe === undefined) {
     const names = RECIPES.map((candidate) => candidate.name).join(', ');
-    throw new DomainError('invalid', `there is no image definition named ${JSON.stringify(name)}; there are: ${names}`);
+    throw new DomainError(
+      'invalid',
+      `there is no image definition named ${JSON.stringify(name)}; there are: ${names}`,
+    );
   }
   return recipe;
 }

@@ -121,7 +121,8 @@ export function kernelArguments(
   tscKhz: number | undefined,
   extra: string | undefined,
 ): string[] {
-  const args = ['quiet', 'reboot=t', 'panic=-1', 'console=hvc0'];
+  // hvc0 comes with a module, and /init must find some console before that.
+  const args = ['quiet', 'reboot=t', 'panic=-1', 'console=tty0', 'console=hvc0'];
   if (accelerator === 'tcg') {
     args.push('nowatchdog', 'tsc=reliable');
     if (tscKhz !== undefined) args.push(`tsc_early_khz=${tscKhz}`);

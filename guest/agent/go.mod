@@ -1,0 +1,3 @@
+module forkd/agent
+
+go 1.19

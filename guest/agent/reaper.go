@@ -1,0 +1,131 @@
+package main
+
+import (
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+)
+
+// child is a process the agent started itself.
+type child struct {
+	pid int
+	// exited is closed when the process has been reaped; status is valid from then on.
+	exited chan struct{}
+	status syscall.WaitStatus
+	reaped bool
+	// onExit runs while the process is a zombie: its pid and process group cannot have been given to another.
+	onExit func(pid int)
+}
+
+// reaper waits for all children, the orphans PID 1 inherits included, and hands out the statuses of those it started.
+type reaper struct {
+	mu       sync.Mutex
+	children map[int]*child
+	started  chan struct{}
+}
+
+func newReaper() *reaper {
+	r := &reaper{children: map[int]*child{}, started: make(chan struct{}, 1)}
+	go r.run()
+	return r
+}
+
+// start runs a program in a new session. The lock is held over the fork, so that its end is not handled before it is
+// known.
+func (r *reaper) start(path string, argv []string, attr *syscall.ProcAttr, onExit func(pid int)) (*child, error) {
+	c := &child{exited: make(chan struct{}), onExit: onExit}
+	r.mu.Lock()
+	pid, err := syscall.ForkExec(path, argv, attr)
+	if err == nil {
+		c.pid = pid
+		r.children[pid] = c
+	}
+	r.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case r.started <- struct{}{}:
+	default:
+	}
+	return c, nil
+}
+
+// kill signals a child that was not reaped yet; the whole group when group is set.
+func (r *reaper) kill(c *child, signal syscall.Signal, group bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.reaped {
+		return
+	}
+	pid := c.pid
+	if group {
+		pid = -pid
+	}
+	// ESRCH: it has ended already.
+	_ = syscall.Kill(pid, signal)
+}
+
+func (r *reaper) run() {
+	for {
+		pid, err := waitAny()
+		switch err {
+		case nil:
+			r.reap(pid)
+		case syscall.EINTR:
+		case syscall.ECHILD:
+			<-r.started
+		default:
+			fatal("waiting for children: " + err.Error())
+		}
+	}
+}
+
+func (r *reaper) reap(pid int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.children[pid]
+	if c != nil && c.onExit != nil {
+		c.onExit(pid)
+	}
+	var status syscall.WaitStatus
+	for {
+		if _, err := syscall.Wait4(pid, &status, syscall.WNOHANG, nil); err != syscall.EINTR {
+			break
+		}
+	}
+	if c != nil {
+		delete(r.children, pid)
+		c.status, c.reaped = status, true
+		close(c.exited)
+	}
+}
+
+const (
+	pAll    = 0
+	wExited = 4
+	wNowait = 0x1000000
+)
+
+// waitAny waits for any child to end, and leaves it a zombie. It holds a thread while it waits: a SIGCHLD handler would
+// hold two.
+func waitAny() (int, error) {
+	var info [32]int32 // siginfo_t: 128 bytes; the pid follows three ints and, on 64-bit machines, padding
+	_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, pAll, 0, uintptr(unsafe.Pointer(&info[0])), wExited|wNowait, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(info[4]), nil
+}
+
+const prSetChildSubreaper = 36
+
+// adoptOrphans makes an agent that is not PID 1 inherit orphans as PID 1 does.
+func adoptOrphans() error {
+	_, _, errno := syscall.Syscall(syscall.SYS_PRCTL, prSetChildSubreaper, 1, 0)
+	if errno != 0 {
+		return os.NewSyscallError("prctl", errno)
+	}
+	return nil
+}

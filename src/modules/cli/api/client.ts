@@ -1,0 +1,183 @@
+import { CliError, ExitCode } from '../errors';
+import { HttpTransport, type HttpAnswer, type HttpRequest, type HttpTarget } from './http';
+import {
+  toEvalAnswer,
+  toExecAnswer,
+  toFields,
+  toList,
+  toSandbox,
+  toSnapshot,
+  toVersion,
+  type DaemonVersion,
+  type EvalAnswer,
+  type ExecAnswer,
+  type ForkRequest,
+  type Sandbox,
+  type Snapshot,
+  type SnapshotRequest,
+} from './types';
+
+const LIST_MS = 10_000;
+const KILL_MS = 30_000;
+const SPAWN_MS = 120_000;
+const SNAPSHOT_MS = 600_000;
+/** The daemon gives an evaluation 30 s; the answer must still have time to arrive. */
+const EVAL_MS = 40_000;
+const EXEC_MARGIN_MS = 15_000;
+
+export interface DeleteSnapshotOptions {
+  readonly cascade?: boolean;
+  readonly force?: boolean;
+}
+
+/** The daemon's REST interface. Every failure is a CliError with the exit code it stands for. */
+export class ApiClient {
+  private readonly transport: HttpTransport;
+
+  constructor(target: HttpTarget) {
+    this.transport = new HttpTransport(target);
+  }
+
+  close(): void {
+    this.transport.close();
+  }
+
+  async health(timeoutMs = LIST_MS): Promise<void> {
+    const answer = toFields(await this.call({ method: 'GET', path: '/healthz', timeoutMs }));
+    if (answer['ok'] !== true) throw new CliError(ExitCode.failed, 'the daemon says that it is not healthy');
+  }
+
+  async version(): Promise<DaemonVersion> {
+    return toVersion(await this.call({ method: 'GET', path: '/version', timeoutMs: LIST_MS }));
+  }
+
+  async snapshots(): Promise<Snapshot[]> {
+    return toList(await this.call({ method: 'GET', path: '/v1/snapshots', timeoutMs: LIST_MS }), toSnapshot);
+  }
+
+  async createSnapshot(body: SnapshotRequest, signal?: AbortSignal): Promise<Snapshot> {
+    const request = { method: 'POST', path: '/v1/snapshots', body, timeoutMs: SNAPSHOT_MS } as const;
+    return toSnapshot(await this.call(withSignal(request, signal)));
+  }
+
+  async deleteSnapshot(tag: string, options: DeleteSnapshotOptions = {}): Promise<void> {
+    const query = options.cascade === true ? '?cascade=true' : options.force === true ? '?force=true' : '';
+    const path = `/v1/snapshots/${encodeURIComponent(tag)}${query}`;
+    await this.call({ method: 'DELETE', path, timeoutMs: SPAWN_MS });
+  }
+
+  async sandboxes(): Promise<Sandbox[]> {
+    return toList(await this.call({ method: 'GET', path: '/v1/sandboxes', timeoutMs: LIST_MS }), toSandbox);
+  }
+
+  async sandbox(id: string): Promise<Sandbox> {
+    return toSandbox(await this.call({ method: 'GET', path: sandboxPath(id), timeoutMs: LIST_MS }));
+  }
+
+  async fork(body: ForkRequest, signal?: AbortSignal): Promise<Sandbox[]> {
+    const request = { method: 'POST', path: '/v1/sandboxes', body, timeoutMs: SPAWN_MS } as const;
+    return toList(await this.call(withSignal(request, signal)), toSandbox);
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.call({ method: 'DELETE', path: sandboxPath(id), timeoutMs: KILL_MS });
+  }
+
+  /** The agent's own answer. */
+  async ping(id: string): Promise<Readonly<Record<string, unknown>>> {
+    const path = `${sandboxPath(id)}/ping`;
+    return toFields(await this.call({ method: 'POST', path, timeoutMs: LIST_MS }));
+  }
+
+  async exec(id: string, args: readonly string[], timeoutSecs: number): Promise<ExecAnswer> {
+    const body = { args, timeout_secs: timeoutSecs };
+    const timeoutMs = timeoutSecs * 1000 + EXEC_MARGIN_MS;
+    return toExecAnswer(
+      await this.call({ method: 'POST', path: `${sandboxPath(id)}/exec`, body, timeoutMs }),
+    );
+  }
+
+  async eval(id: string, code: string, signal?: AbortSignal): Promise<EvalAnswer> {
+    const path = `${sandboxPath(id)}/eval`;
+    const request = { method: 'POST', path, body: { code }, timeoutMs: EVAL_MS } as const;
+    return toEvalAnswer(await this.call(withSignal(request, signal)));
+  }
+
+  /** The parsed body of a 2xx answer; undefined when it is empty. */
+  private async call(request: HttpRequest): Promise<unknown> {
+    const answer = await this.transport.send(request);
+    if (answer.status < 200 || answer.status > 299) throw refusal(answer);
+    if (answer.text === '') return undefined;
+    try {
+      return JSON.parse(answer.text);
+    } catch (error) {
+      throw new CliError(
+        ExitCode.failed,
+        'the answer is not JSON, so this is no forkd daemon',
+        'Check FORKD_URL or --url.',
+        { cause: error },
+      );
+    }
+  }
+}
+
+function withSignal(request: HttpRequest, signal: AbortSignal | undefined): HttpRequest {
+  return signal === undefined ? request : { ...request, signal };
+}
+
+function sandboxPath(id: string): string {
+  return `/v1/sandboxes/${encodeURIComponent(id)}`;
+}
+
+/** What a status other than 2xx means to the user. */
+function refusal(answer: HttpAnswer): CliError {
+  const text = errorText(answer);
+  switch (answer.status) {
+    case 401:
+    case 403:
+      return new CliError(
+        ExitCode.failed,
+        text,
+        "Give the daemon's token with --token-file, or in FORKD_TOKEN or FORKD_TOKEN_FILE.",
+      );
+    case 404:
+      return new CliError(
+        ExitCode.notFound,
+        text,
+        'See what is there with `forkd ls` and `forkd snapshot ls`.',
+      );
+    case 409:
+      return new CliError(ExitCode.conflict, text);
+    case 400:
+      // The contract answers a tag that is taken with 400.
+      return /already exists/.test(text)
+        ? new CliError(ExitCode.conflict, text, 'Take another tag, or delete it with `forkd snapshot rm`.')
+        : new CliError(ExitCode.failed, text);
+    case 503:
+      return new CliError(ExitCode.failed, text, 'The daemon is at a limit: try again in a moment.');
+    default:
+      return new CliError(
+        ExitCode.failed,
+        text,
+        answer.status >= 500 ? "The daemon's log has the details." : undefined,
+      );
+  }
+}
+
+function errorText(answer: HttpAnswer): string {
+  try {
+    const parsed: unknown = JSON.parse(answer.text);
+    if (
+      typeof parsed === 'object' &&
+      parsed !== null &&
+      'error' in parsed &&
+      typeof parsed.error === 'string'
+    ) {
+      return parsed.error;
+    }
+  } catch {
+    // Not JSON: a proxy, or another program.
+  }
+  const plain = answer.text.trim();
+  return plain === '' ? `HTTP ${answer.status}` : `HTTP ${answer.status}: ${plain.slice(0, 500)}`;
+}

@@ -1,0 +1,67 @@
+/** `npm run bench [-- --rounds N] [--churn N] [--json FILE]`: the figures of docs/promises.md, against a baseline. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { dirname } from 'node:path';
+import { parseArgs } from 'node:util';
+import { pythonImage } from '../support/real-host';
+import { listScenario } from './list-scenario';
+import { runScenarios } from './scenarios';
+import type { Measurement } from './types';
+
+function say(text: string): void {
+  process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
+}
+
+function table(measurements: readonly Measurement[]): string {
+  const rows = measurements.map((each) => [
+    each.name,
+    `${each.value.toFixed(1)} ${each.unit}`,
+    each.baseline === undefined ? '' : `${each.baseline.toFixed(1)} ${each.unit}`,
+    each.baseline === undefined ? '' : `${(each.value / each.baseline).toFixed(2)}x`,
+    each.limit,
+    each.holds ? 'holds' : 'MISSED',
+  ]);
+  const all = [['what', 'median', 'baseline', 'ratio', 'promised', ''], ...rows];
+  const widths = all[0]?.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0))) ?? [];
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '5' },
+      churn: { type: 'string', default: '100' },
+      json: { type: 'string', default: 'bench-results/latest.json' },
+    },
+  });
+  say('image python');
+  await pythonImage();
+  const measurements = await runScenarios({
+    rounds: Number(values.rounds),
+    churn: Number(values.churn),
+    say,
+  });
+  say('list of 1,000');
+  measurements.push(await listScenario());
+  const report = {
+    date: new Date().toISOString(),
+    cpu: cpus()[0]?.model,
+    cpus: cpus().length,
+    node: process.version,
+    measurements,
+  };
+  await mkdir(dirname(values.json), { recursive: true });
+  await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  process.stdout.write(`${table(measurements)}\n`);
+  say(`written to ${values.json}`);
+  process.exitCode = measurements.every(({ holds }) => holds) ? 0 : 1;
+}
+
+void main();
