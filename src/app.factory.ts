@@ -41,7 +41,7 @@ export async function createApp(
   try {
     app.useLogger(options.logger ?? app.get(DaemonLogger));
     app.flushLogs();
-    logRequests(pipeline);
+    if (config.logLevel === 'debug' || config.logLevel === 'trace') logRequests(pipeline);
     await app.get(AuditSink).open();
     await app.init();
     await app.getHttpAdapter().getInstance().ready();

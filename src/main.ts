@@ -30,7 +30,10 @@ class ServeCommand extends CommandRunner {
     command
       .allowExcessArguments(false)
       .exitOverride(exit)
-      .addHelpText('after', '\nFORKD_LOG, or RUST_LOG, sets the log level: trace, debug, info (default), warn, error, off.');
+      .addHelpText(
+        'after',
+        '\nFORKD_LOG, or RUST_LOG, sets the log level: trace, debug, info (default), warn, error, off.',
+      );
     return super.setCommand(command);
   }
 

@@ -21,7 +21,14 @@ export async function serve(config: DaemonConfig): Promise<void> {
   const app = await createApp(config);
   try {
     logger.log(`forkd-controller ${VERSION} listening on ${await listen(app, config)}`);
-    const reopen = (): void => void app.get(AuditSink).reopen();
+    const reopen = (): void => {
+      void app
+        .get(AuditSink)
+        .reopen()
+        .then(() => {
+          logger.log('SIGHUP received, audit log opened anew');
+        });
+    };
     process.on('SIGHUP', reopen);
     logger.log(`${await stopSignal()} received, finishing requests (at most ${DRAIN_MS / 1000} s)`);
     process.off('SIGHUP', reopen);

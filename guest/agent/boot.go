@@ -83,8 +83,8 @@ func loadModules() {
 			continue
 		}
 		path := moduleDir + "/" + name
-		if err := loadModule(path); err != nil && err != syscall.EEXIST {
-			warn("module " + name + ": " + moduleError(err))
+		if err := loadModule(path); err != nil {
+			warn("module " + name + ": " + err.Error())
 		}
 		// Loaded or not, the file only takes memory from here on.
 		_ = os.Remove(path)
@@ -100,17 +100,15 @@ func loadModule(path string) error {
 	defer syscall.Close(fd)
 	options := [1]byte{}
 	_, _, errno := syscall.Syscall(sysFinitModule, uintptr(fd), uintptr(unsafe.Pointer(&options[0])), 0)
-	if errno != 0 {
-		return errno
+	switch errno {
+	case 0, syscall.EEXIST:
+		return nil
+	case syscall.ENOEXEC:
+		return errors.New("it was built for another kernel than this one")
+	case syscall.ENOENT:
+		return errors.New("it needs a module that is listed after it, or not at all")
 	}
-	return nil
-}
-
-func moduleError(err error) string {
-	if err == syscall.ENOEXEC {
-		return "it was built for another kernel than this one"
-	}
-	return err.Error()
+	return errno
 }
 
 // enterRoot makes the disk the root: read-only, under a layer in memory, so that a copy of the memory is a copy of the
@@ -219,7 +217,7 @@ func linkStandardStreams() {
 }
 
 func setHostname(name string) {
-	if err := syscall.Sethostname([]byte(name)); err != nil {
+	if err := sethostname(name); err != nil {
 		warn("setting the hostname: " + err.Error())
 	}
 }

@@ -46,7 +46,7 @@ func (c *capture) pump() {
 }
 
 func (c *capture) readOnce(fd int) (int, error) {
-	n, err := syscall.Read(fd, c.scratch)
+	n, err := readRaw(fd, c.scratch)
 	if n > 0 && c.keep {
 		room := maxCapture - len(c.kept)
 		if room > n {

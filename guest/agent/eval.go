@@ -6,17 +6,11 @@ import (
 )
 
 const (
-	defaultEvalLimit = 30 * time.Second
+	defaultEvalMS = 30_000
 	// interruptGrace is how long interrupted code may take to end before its runtime is killed.
 	interruptGrace = time.Second
 	defaultRuntime = "python"
 )
-
-type evalParams struct {
-	Code      *string  `json:"code"`
-	TimeoutMS *float64 `json:"timeout_ms"`
-	Runtime   string   `json:"runtime"`
-}
 
 // outcome of one eval; nil is null.
 type outcome struct {
@@ -25,32 +19,39 @@ type outcome struct {
 }
 
 func (s *server) startEval(st *stream, params []byte) {
-	var p evalParams
-	if f := decodeParams(params, &p); f != nil {
-		s.fail(st, *f)
-		return
+	var code, name string
+	hasCode, limitMS := false, int64(defaultEvalMS)
+	f := readParams(params, func(r *jsonReader, key string) bool {
+		switch key {
+		case "code":
+			code, hasCode = r.string(), true
+		case "timeout_ms":
+			limitMS = r.natural()
+		case "runtime":
+			name = r.string()
+		default:
+			return false
+		}
+		return true
+	})
+	if f == nil && !hasCode {
+		f = invalid("code is missing")
 	}
-	if p.Code == nil {
-		s.fail(st, *invalid("code is missing"))
-		return
-	}
-	limit, limited, f := timeLimit(p.TimeoutMS)
 	if f != nil {
 		s.fail(st, *f)
 		return
 	}
-	if p.TimeoutMS == nil {
-		limit = defaultEvalLimit
-	} else if !limited {
-		limit = time.Duration(maxTimeout) * time.Millisecond
-	}
-	r, f := s.runtime(p.Runtime)
+	r, f := s.runtime(name)
 	if f != nil {
 		s.fail(st, *f)
 		return
 	}
+	if limitMS > maxTimeoutMS {
+		limitMS = maxTimeoutMS
+	}
+	limit := time.Duration(limitMS) * time.Millisecond
 	go func() {
-		e := &evaluation{runtime: r, code: *p.Code, limit: limit, cancelled: st.cancelled}
+		e := &evaluation{runtime: r, code: code, limit: limit, cancelled: st.cancelled}
 		e.deadline = time.Now().Add(limit)
 		timer := time.NewTimer(limit)
 		defer timer.Stop()

@@ -11,18 +11,41 @@ const (
 	maxOutput = 16 << 20
 	// holderGrace is how long a process in the background that holds the output open is waited for.
 	holderGrace = 200 * time.Millisecond
-	// maxTimeout keeps a time limit within what a timer holds.
-	maxTimeout = 1e12
+	// maxTimeoutMS keeps a time limit within what a timer holds: 31 years.
+	maxTimeoutMS = 1e12
 )
 
 type execParams struct {
-	Args        []string          `json:"args"`
-	Env         map[string]string `json:"env"`
-	Cwd         string            `json:"cwd"`
-	User        string            `json:"user"`
-	TimeoutMS   *float64          `json:"timeout_ms"`
-	Stdin       bool              `json:"stdin"`
-	OutputLimit *float64          `json:"output_limit"`
+	args        []string
+	env         map[string]string
+	cwd         string
+	user        string
+	timeoutMS   int64 // -1 for no limit
+	stdin       bool
+	outputLimit int64
+}
+
+func (p *execParams) read(r *jsonReader, key string) bool {
+	switch key {
+	case "args":
+		r.array(func() { p.args = append(p.args, r.string()) })
+	case "env":
+		p.env = map[string]string{}
+		r.object(func(name string) { p.env[name] = r.string() })
+	case "cwd":
+		p.cwd = r.string()
+	case "user":
+		p.user = r.string()
+	case "timeout_ms":
+		p.timeoutMS = r.natural()
+	case "stdin":
+		p.stdin = r.bool()
+	case "output_limit":
+		p.outputLimit = r.natural()
+	default:
+		return false
+	}
+	return true
 }
 
 // command is an exec whose params are checked.
@@ -33,51 +56,32 @@ type command struct {
 	limit int // bytes of each output channel
 }
 
-// timeLimit reads milliseconds; unlimited without a value.
-func timeLimit(ms *float64) (limit time.Duration, limited bool, f *failure) {
-	if ms == nil {
-		return 0, false, nil
-	}
-	if *ms < 0 {
-		return 0, false, invalid("timeout_ms must not be negative")
-	}
-	if *ms > maxTimeout {
-		return 0, false, nil
-	}
-	return time.Duration(*ms * float64(time.Millisecond)), true, nil
-}
-
 func (g *guest) command(p *execParams) (*command, *failure) {
-	if len(p.Args) == 0 || p.Args[0] == "" {
+	if len(p.args) == 0 || p.args[0] == "" {
 		return nil, invalid("args must begin with the name of a program")
 	}
-	for _, arg := range p.Args {
+	for _, arg := range p.args {
 		if strings.IndexByte(arg, 0) >= 0 {
 			return nil, invalid("an argument has a zero byte")
 		}
 	}
-	for name, value := range p.Env {
+	for name, value := range p.env {
 		if !validEnv(name, value) {
 			return nil, invalid("the environment variable " + quote(name) + " is not valid")
 		}
 	}
-	c := &command{args: p.Args, limit: maxOutput}
-	if p.OutputLimit != nil {
-		if *p.OutputLimit < 0 {
-			return nil, invalid("output_limit must not be negative")
-		}
-		if *p.OutputLimit < maxOutput {
-			c.limit = int(*p.OutputLimit)
-		}
+	c := &command{args: p.args, limit: maxOutput}
+	if p.outputLimit < maxOutput {
+		c.limit = int(p.outputLimit)
 	}
 	user := ownAccount()
-	if p.User != "" {
+	if p.user != "" {
 		var f *failure
-		if user, f = findAccount(p.User); f != nil {
+		if user, f = findAccount(p.user); f != nil {
 			return nil, f
 		}
 	}
-	cwd := p.Cwd
+	cwd := p.cwd
 	if cwd == "" {
 		cwd = g.workdir
 	}
@@ -87,13 +91,13 @@ func (g *guest) command(p *execParams) (*command, *failure) {
 	if !directory(cwd) {
 		return nil, invalid("cwd " + quote(cwd) + " is not a directory")
 	}
-	env := g.environment(user, p.User != "", p.Env)
+	env := g.environment(user, p.user != "", p.env)
 	var f *failure
-	if c.path, f = findProgram(p.Args[0], env["PATH"], cwd); f != nil {
+	if c.path, f = findProgram(p.args[0], env["PATH"], cwd); f != nil {
 		return nil, f
 	}
 	sys := &syscall.SysProcAttr{Setsid: true}
-	if p.User != "" {
+	if p.user != "" {
 		sys.Credential = user.credential()
 	}
 	c.attr = syscall.ProcAttr{Dir: cwd, Env: environList(env), Sys: sys}
@@ -102,13 +106,8 @@ func (g *guest) command(p *execParams) (*command, *failure) {
 
 // startExec is called on the reading goroutine: standard input that follows finds its queue.
 func (s *server) startExec(st *stream, params []byte) {
-	var p execParams
-	if f := decodeParams(params, &p); f != nil {
-		s.fail(st, *f)
-		return
-	}
-	limit, limited, f := timeLimit(p.TimeoutMS)
-	if f != nil {
+	p := execParams{timeoutMS: -1, outputLimit: maxOutput}
+	if f := readParams(params, p.read); f != nil {
 		s.fail(st, *f)
 		return
 	}
@@ -118,14 +117,14 @@ func (s *server) startExec(st *stream, params []byte) {
 		return
 	}
 	x := &execution{server: s, stream: st}
-	if p.Stdin {
+	if p.stdin {
 		x.queue = st.openInput()
 	}
 	if f := x.start(c); f != nil {
 		s.fail(st, *f)
 		return
 	}
-	go x.run(limit, limited)
+	go x.run(p.timeoutMS)
 }
 
 // execution is one program that runs for a request.
@@ -183,7 +182,7 @@ func startFailure(program string, err error) *failure {
 }
 
 // run waits for the program's end, which the time limit or the host may bring about, and answers.
-func (x *execution) run(limit time.Duration, limited bool) {
+func (x *execution) run(timeoutMS int64) {
 	go x.stdout.pump()
 	go x.stderr.pump()
 	if x.queue != nil {
@@ -191,8 +190,8 @@ func (x *execution) run(limit time.Duration, limited bool) {
 	}
 	var timer *time.Timer
 	var expired <-chan time.Time
-	if limited {
-		timer = time.NewTimer(limit)
+	if timeoutMS >= 0 && timeoutMS < maxTimeoutMS {
+		timer = time.NewTimer(time.Duration(timeoutMS) * time.Millisecond)
 		expired = timer.C
 	}
 	timedOut, cancelled := false, false

@@ -18,27 +18,34 @@ const (
 	clockRealtime = 0
 )
 
-type identityParams struct {
-	Entropy  string `json:"entropy"`
-	UnixNS   string `json:"unix_ns"`
-	Hostname string `json:"hostname"`
-}
-
 // identity makes a restored VM one of its own. It runs on the reading goroutine: nothing the host asks later overtakes it.
 func (s *server) identity(params []byte) ([]byte, *failure) {
-	var p identityParams
-	if f := decodeParams(params, &p); f != nil {
+	var encoded, unixNS, hostname string
+	f := readParams(params, func(r *jsonReader, key string) bool {
+		switch key {
+		case "entropy":
+			encoded = r.string()
+		case "unix_ns":
+			unixNS = r.string()
+		case "hostname":
+			hostname = r.string()
+		default:
+			return false
+		}
+		return true
+	})
+	if f != nil {
 		return nil, f
 	}
-	entropy, err := base64.StdEncoding.DecodeString(p.Entropy)
+	entropy, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || len(entropy) < minEntropy || len(entropy) > maxEntropy {
 		return nil, invalid("entropy must be 32 to 512 bytes in base64")
 	}
-	now, err := strconv.ParseInt(p.UnixNS, 10, 64)
+	now, err := strconv.ParseInt(unixNS, 10, 64)
 	if err != nil || now < 0 {
 		return nil, invalid("unix_ns must be nanoseconds since 1970, in decimal")
 	}
-	if p.Hostname == "" || len(p.Hostname) > maxHostname {
+	if hostname == "" || len(hostname) > maxHostname {
 		return nil, invalid("hostname must have 1 to 64 bytes")
 	}
 	var step int64
@@ -49,7 +56,7 @@ func (s *server) identity(params []byte) ([]byte, *failure) {
 		if step, err = setClock(now); err != nil {
 			return nil, &failure{"internal", "setting the clock: " + err.Error()}
 		}
-		if err := syscall.Sethostname([]byte(p.Hostname)); err != nil {
+		if err := sethostname(hostname); err != nil {
 			return nil, &failure{"internal", "setting the hostname: " + err.Error()}
 		}
 	}
@@ -80,16 +87,11 @@ func reseedKernel(random int, entropy []byte) error {
 	return nil
 }
 
-func ioctl(fd int, request uintptr, arg unsafe.Pointer) syscall.Errno {
-	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), request, uintptr(arg))
-	return errno
-}
-
 // setClock returns by how much it moved the clock.
 func setClock(now int64) (step int64, err error) {
 	ts := syscall.NsecToTimespec(now)
 	before := time.Now().UnixNano()
-	_, _, errno := syscall.Syscall(syscall.SYS_CLOCK_SETTIME, clockRealtime, uintptr(unsafe.Pointer(&ts)), 0)
+	_, _, errno := syscall.RawSyscall(syscall.SYS_CLOCK_SETTIME, clockRealtime, uintptr(unsafe.Pointer(&ts)), 0)
 	if errno != 0 {
 		return 0, errno
 	}

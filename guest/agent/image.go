@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"sort"
@@ -16,38 +15,79 @@ const (
 
 // image is what the root file system says of itself; every member is optional.
 type image struct {
-	Env      map[string]string `json:"env"`
-	Hostname string            `json:"hostname"`
-	Runtimes map[string]struct {
-		Argv []string `json:"argv"`
-	} `json:"runtimes"`
-	Workdir string `json:"workdir"`
+	env      map[string]string
+	hostname string
+	runtimes map[string][]string // the command line of each, by name
+	workdir  string
 }
 
 // loadImage reads the image's description. A file that is not there describes an image without anything special.
 func loadImage(path string) (image, error) {
-	var im image
 	text, err := os.ReadFile(path)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			err = nil
 		}
-		return im, err
+		return image{}, err
 	}
-	if err := json.Unmarshal(text, &im); err != nil {
-		return image{}, errors.New(path + ": " + err.Error())
-	}
-	for name, r := range im.Runtimes {
-		if len(r.Argv) == 0 || !strings.HasPrefix(r.Argv[0], "/") {
-			return image{}, errors.New(path + ": runtime " + quote(name) + " needs an argv that begins with an absolute path")
-		}
+	im, problem := parseImage(text)
+	if problem != "" {
+		return image{}, errors.New(path + ": " + problem)
 	}
 	return im, nil
 }
 
+func parseImage(text []byte) (im image, problem string) {
+	im.env, im.runtimes = map[string]string{}, map[string][]string{}
+	r := &jsonReader{text: text}
+	r.object(func(key string) {
+		switch key {
+		case "env":
+			r.object(func(name string) { im.env[name] = r.string() })
+		case "hostname":
+			im.hostname = r.string()
+		case "workdir":
+			im.workdir = r.string()
+		case "runtimes":
+			r.object(func(name string) { im.runtimes[name] = readArgv(r) })
+		default:
+			r.skip()
+		}
+	})
+	r.end()
+	if r.problem != "" {
+		return image{}, r.problem
+	}
+	for name, value := range im.env {
+		if !validEnv(name, value) {
+			return image{}, "the environment variable " + quote(name) + " is not valid"
+		}
+	}
+	for name, argv := range im.runtimes {
+		if len(argv) == 0 || !strings.HasPrefix(argv[0], "/") {
+			return image{}, "runtime " + quote(name) + " needs an argv that begins with an absolute path"
+		}
+	}
+	if im.workdir != "" && im.workdir[0] != '/' {
+		return image{}, "workdir must be an absolute path"
+	}
+	return im, ""
+}
+
+func readArgv(r *jsonReader) (argv []string) {
+	r.object(func(key string) {
+		if key == "argv" {
+			r.array(func() { argv = append(argv, r.string()) })
+		} else {
+			r.skip()
+		}
+	})
+	return argv
+}
+
 func (im image) runtimeNames() []string {
-	names := make([]string, 0, len(im.Runtimes))
-	for name := range im.Runtimes {
+	names := make([]string, 0, len(im.runtimes))
+	for name := range im.runtimes {
 		names = append(names, name)
 	}
 	sort.Strings(names)
@@ -66,15 +106,12 @@ type guest struct {
 }
 
 func newGuest(im image, privileged bool) (*guest, error) {
-	g := &guest{pid: os.Getpid(), privileged: privileged, workdir: im.Workdir}
+	g := &guest{pid: os.Getpid(), privileged: privileged, workdir: im.workdir}
 	if g.workdir == "" {
 		g.workdir = "/"
 	}
 	g.env = map[string]string{"PATH": defaultPath, "LANG": "C.UTF-8", "TERM": "dumb"}
-	for name, value := range im.Env {
-		if !validEnv(name, value) {
-			return nil, errors.New(imageFile + ": the environment variable " + quote(name) + " is not valid")
-		}
+	for name, value := range im.env {
 		g.env[name] = value
 	}
 	var err error

@@ -218,7 +218,7 @@ func (i *instance) reseed(random int) {
 // threads counts the tasks of the process; 0 when that cannot be told.
 func (i *instance) threads() int {
 	var st syscall.Stat_t
-	if i.tasks < 0 || syscall.Fstat(i.tasks, &st) != nil {
+	if i.tasks < 0 || fstat(i.tasks, &st) != nil {
 		return 0
 	}
 	return int(st.Nlink) - 2
@@ -249,7 +249,7 @@ func driverHead(b []byte, kind byte, id uint32, body int) []byte {
 func seedMessage(b []byte, random int) []byte {
 	var seed [seedBytes]byte
 	for {
-		if _, err := syscall.Read(random, seed[:]); err != syscall.EINTR {
+		if _, err := readRaw(random, seed[:]); err != syscall.EINTR {
 			break
 		}
 	}

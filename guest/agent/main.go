@@ -64,9 +64,10 @@ func runInit() error {
 		// The image still boots, and its owner can look into it with exec.
 		warn(err.Error())
 	}
-	if im.Hostname != "" {
-		setHostname(im.Hostname)
+	if im.hostname != "" {
+		setHostname(im.hostname)
 	}
+	calmScheduler()
 	g, err := newGuest(im, true)
 	if err != nil {
 		return err
@@ -109,7 +110,7 @@ func serve(port transport, im image, g *guest) error {
 	children := newReaper()
 	var runtimes []*warmRuntime
 	for _, name := range im.runtimeNames() {
-		runtimes = append(runtimes, newRuntime(name, im.Runtimes[name].Argv, g, children))
+		runtimes = append(runtimes, newRuntime(name, im.runtimes[name], g, children))
 	}
 	return newServer(port, g, children, runtimes).serve()
 }

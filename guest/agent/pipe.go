@@ -55,7 +55,7 @@ func readNow(f *os.File, p []byte) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	control := raw.Control(func(fd uintptr) { n, err = syscall.Read(int(fd), p) })
+	control := raw.Control(func(fd uintptr) { n, err = readRaw(int(fd), p) })
 	if control != nil {
 		return 0, control
 	}

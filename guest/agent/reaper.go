@@ -36,7 +36,7 @@ func newReaper() *reaper {
 func (r *reaper) start(path string, argv []string, attr *syscall.ProcAttr, onExit func(pid int)) (*child, error) {
 	c := &child{exited: make(chan struct{}), onExit: onExit}
 	r.mu.Lock()
-	pid, err := syscall.ForkExec(path, argv, attr)
+	pid, err := forkExec(path, argv, attr)
 	if err == nil {
 		c.pid = pid
 		r.children[pid] = c

@@ -60,7 +60,9 @@ func (s *server) serve() error {
 			s.endConnection()
 			continue
 		}
+		s.out.hold()
 		s.decoder.feed(buf[:n])
+		s.out.flush()
 	}
 }
 
@@ -167,9 +169,9 @@ func (s *server) dropParts(id uint32) {
 
 // dispatch runs a method. What is quick runs on the reading goroutine, so that it is done before the next request.
 func (s *server) dispatch(st *stream, message []byte) {
-	method, params, err := splitRequest(message)
-	if err != nil {
-		s.fail(st, failure{"invalid", "the request is not valid: " + err.Error()})
+	method, params, problem := splitRequest(message)
+	if problem != "" {
+		s.fail(st, failure{"invalid", "the request is not valid: " + problem})
 		return
 	}
 	switch method {
@@ -184,6 +186,43 @@ func (s *server) dispatch(st *stream, message []byte) {
 	default:
 		s.fail(st, failure{"unknown_method", "this agent has no method " + quote(method)})
 	}
+}
+
+func splitRequest(message []byte) (method string, params []byte, problem string) {
+	r := jsonReader{text: message}
+	r.object(func(key string) {
+		switch key {
+		case "method":
+			method = r.string()
+		case "params":
+			params = r.value()
+		default:
+			r.skip()
+		}
+	})
+	r.end()
+	return method, params, r.problem
+}
+
+// readParams decodes params; member reads the value of a key, or returns false to have it skipped.
+func readParams(params []byte, member func(r *jsonReader, key string) bool) *failure {
+	if len(params) == 0 {
+		return nil
+	}
+	r := &jsonReader{text: params}
+	r.object(func(key string) {
+		// null is as good as nothing for all members.
+		if r.literal("null") {
+			return
+		}
+		if !member(r, key) {
+			r.skip()
+		}
+	})
+	if r.problem != "" {
+		return invalid("params: " + r.problem)
+	}
+	return nil
 }
 
 func (s *server) finish(st *stream, method func(params []byte) ([]byte, *failure), params []byte) {

@@ -38,7 +38,7 @@ func openPort(path string) (*portTransport, error) {
 func (t *portTransport) read(p []byte) (n int, err error) {
 	wait := t.raw.Read(func(fd uintptr) bool {
 		for {
-			n, err = syscall.Read(int(fd), p)
+			n, err = readRaw(int(fd), p)
 			switch {
 			case err == syscall.EINTR:
 				continue
@@ -66,7 +66,7 @@ func (t *portTransport) write(p []byte) {
 	// An error means the port was taken away, which read reports.
 	_ = t.raw.Write(func(fd uintptr) bool {
 		for len(p) > 0 {
-			n, err := syscall.Write(int(fd), p)
+			n, err := writeRaw(int(fd), p)
 			if err == syscall.EINTR {
 				continue
 			}

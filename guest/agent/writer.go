@@ -12,6 +12,40 @@ type frameWriter struct {
 	epoch uint32 // atomic: the connection's number; frames of an earlier one are dropped
 	mu    sync.Mutex
 	buf   []byte
+	// held: the reading goroutine is handling what it read at once, and its frames go out together.
+	held bool
+}
+
+// hold makes frames wait for flush; frames past what the buffer holds go out at once.
+func (w *frameWriter) hold() {
+	w.mu.Lock()
+	w.held = true
+	w.mu.Unlock()
+}
+
+func (w *frameWriter) flush() {
+	w.mu.Lock()
+	w.held = false
+	w.writeOut()
+	w.mu.Unlock()
+}
+
+func (w *frameWriter) writeOut() {
+	if len(w.buf) > 0 {
+		w.port.write(w.buf)
+		w.buf = w.buf[:0]
+	}
+}
+
+// add puts one frame into the buffer; the lock is held.
+func (w *frameWriter) add(kind, channel byte, stream uint32, payload []byte) {
+	if len(w.buf)+headerSize+len(payload) > cap(w.buf) {
+		w.writeOut()
+	}
+	at := len(w.buf)
+	w.buf = w.buf[:at+headerSize]
+	putHeader(w.buf[at:], kind, channel, stream, len(payload))
+	w.buf = append(w.buf, payload...)
 }
 
 // newEpoch cuts off all earlier connections; it waits for nothing.
@@ -24,10 +58,10 @@ func (w *frameWriter) send(epoch uint32, kind, channel byte, stream uint32, payl
 	if atomic.LoadUint32(&w.epoch) != epoch {
 		return
 	}
-	w.buf = w.buf[:headerSize]
-	putHeader(w.buf, kind, channel, stream, len(payload))
-	w.buf = append(w.buf, payload...)
-	w.port.write(w.buf)
+	w.add(kind, channel, stream, payload)
+	if !w.held {
+		w.writeOut()
+	}
 }
 
 // sendMessage writes JSON of any size: PART frames, then the frame that ends it.
@@ -43,11 +77,10 @@ func (w *frameWriter) sendMessage(epoch uint32, kind byte, stream uint32, messag
 func (w *frameWriter) answerSync(nonce, hello []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	b := append(w.buf[:0], answerMagic[:]...)
-	b = append(b, nonce...)
-	at := len(b)
-	b = append(b, make([]byte, headerSize)...)
-	putHeader(b[at:], frameHello, 0, 0, len(hello))
-	w.buf = append(b, hello...)
-	w.port.write(w.buf)
+	w.buf = append(w.buf[:0], answerMagic[:]...)
+	w.buf = append(w.buf, nonce...)
+	w.add(frameHello, 0, 0, hello)
+	if !w.held {
+		w.writeOut()
+	}
 }

@@ -9,6 +9,7 @@ import { DaemonConfig, type DaemonSettings } from '../../src/common/config/daemo
 import { allPids, commandLine } from '../../src/common/os/proc';
 import { ImagesService } from '../../src/modules/images/images.service';
 import type { Image } from '../../src/modules/images/images.types';
+import { RegistryService } from '../../src/modules/registry/registry.service';
 import { TestClient } from './http';
 
 const REPOSITORY = resolve(__dirname, '..', '..', '..');
@@ -70,8 +71,9 @@ export class RealHost {
     this.client = client;
   }
 
-  get service(): NestFastifyApplication {
-    return this.app;
+  /** Takes a sandbox out of the registry behind the daemon's back, as a lost write would. */
+  async forget(id: string): Promise<void> {
+    await this.app.get(RegistryService, { strict: false }).mutate((draft) => draft.sandboxes.delete(id));
   }
 
   /** Makes a snapshot of the image `python` with 256 MiB. */

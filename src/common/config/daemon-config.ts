@@ -4,6 +4,8 @@ export type EngineChoice = (typeof ENGINE_CHOICES)[number];
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+export const DEFAULT_QEMU = 'qemu-system-x86_64';
+
 export interface DaemonSettings {
   /** IP address, without brackets. */
   readonly bindHost: string;
@@ -23,6 +25,8 @@ export interface DaemonSettings {
   /** BRANCHes that may run at once, at least 1. */
   readonly branchConcurrency: number;
   readonly engine: EngineChoice;
+  /** QEMU's executable: a name in the usual directories, or an absolute path. {@link DEFAULT_QEMU} when absent. */
+  readonly qemu?: string | undefined;
   /** Sockets and records of running VMs. */
   readonly runDir: string;
   readonly imageRoot: string;
@@ -42,6 +46,7 @@ export class DaemonConfig implements DaemonSettings {
   readonly prewarmScratchDir: string;
   readonly branchConcurrency: number;
   readonly engine: EngineChoice;
+  readonly qemu: string;
   readonly runDir: string;
   readonly imageRoot: string;
   readonly logLevel: LogLevel;
@@ -58,6 +63,7 @@ export class DaemonConfig implements DaemonSettings {
     this.prewarmScratchDir = settings.prewarmScratchDir;
     this.branchConcurrency = settings.branchConcurrency;
     this.engine = settings.engine;
+    this.qemu = settings.qemu ?? DEFAULT_QEMU;
     this.runDir = settings.runDir;
     this.imageRoot = settings.imageRoot;
     this.logLevel = settings.logLevel;

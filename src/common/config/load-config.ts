@@ -63,6 +63,7 @@ export function loadConfig(flags: Flags, env: Environment, host: HostFacts = hos
     prewarmScratchDir: path('prewarm-scratch-dir') ?? '/dev/shm/forkd-prewarm',
     branchConcurrency: parseConcurrency(given('branch-concurrency')),
     engine: parseEngine(given('engine')),
+    qemu: parseProgram(given('qemu'), path('qemu')),
     runDir: path('run-dir') ?? defaultRunDir(env, host),
     imageRoot: path('image-root') ?? join(dirname(snapshotRoot), 'images'),
     logLevel: parseLogLevel(env),
@@ -115,12 +116,20 @@ function parseEngine(value: Given | undefined): EngineChoice {
   return engine;
 }
 
+/** A bare name is looked up when it is used; anything with a slash is a path. */
+function parseProgram(value: Given | undefined, path: string | undefined): string | undefined {
+  return value?.text.includes('/') === false ? value.text : path;
+}
+
 function parseLogLevel(env: Environment): LogLevel {
   const own = env.FORKD_LOG;
   if (own !== undefined && own !== '') {
     const level = levelNamed(own);
     if (level === undefined) {
-      throw refusal({ source: 'FORKD_LOG', text: own }, 'one of trace, debug, info, warn, error, fatal, silent');
+      throw refusal(
+        { source: 'FORKD_LOG', text: own },
+        'one of trace, debug, info, warn, error, fatal, silent',
+      );
     }
     return level;
   }

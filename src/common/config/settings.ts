@@ -51,6 +51,7 @@ export const SETTINGS = [
     '4',
   ),
   setting('engine', 'FORKD_ENGINE', 'name', 'auto, qemu or firecracker', 'auto'),
+  setting('qemu', 'FORKD_QEMU', 'path', "QEMU's executable, a name or a path", 'qemu-system-x86_64'),
   setting(
     'run-dir',
     'FORKD_RUN_DIR',

@@ -80,8 +80,9 @@ function member(
   };
 }
 
+/** The highest values are rounded to 2^64 by JSON.parse; the body's text has been checked for more. */
 function isU64(value: unknown): boolean {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 64;
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 2 ** 64;
 }
 
 /** Half a surrogate pair is no text: it could not be passed on as UTF-8. */

@@ -68,7 +68,10 @@ function createInstance(pipeline: RequestPipeline, tls: TlsMaterial | undefined)
       reply.raw.setHeader('x-request-id', request.id);
       const refusal = pipeline.admit(request, reply);
       // These replies do not go through the hooks, so they are written as they are.
-      writeRaw(reply, refusal ?? { status: 400, error: `the request's path cannot be used: ${error.message}` });
+      writeRaw(
+        reply,
+        refusal ?? { status: 400, error: `the request's path cannot be used: ${error.message}` },
+      );
     },
     clientErrorHandler: answerUnreadable,
   };
@@ -98,7 +101,8 @@ function installHooks(instance: FastifyInstance, pipeline: RequestPipeline): voi
   });
   instance.addHook('onSend', (_request, reply, _payload, done) => {
     const type = reply.getHeader('content-type');
-    if (typeof type === 'string' && type.startsWith(`${JSON_TYPE};`)) void reply.header('content-type', JSON_TYPE);
+    if (typeof type === 'string' && type.startsWith(`${JSON_TYPE};`))
+      void reply.header('content-type', JSON_TYPE);
     if (closing) void reply.header('connection', 'close');
     done();
   });
@@ -125,7 +129,8 @@ function answerUnreadable(error: Error & { code?: string }, socket: Socket): voi
 }
 
 function unreadableAnswer(code: string | undefined): [status: string, text: string] {
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return ['408 Request Timeout', 'the request did not arrive in time'];
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return ['408 Request Timeout', 'the request did not arrive in time'];
   if (code === 'HPE_HEADER_OVERFLOW') {
     return ['431 Request Header Fields Too Large', 'the request headers are too large'];
   }

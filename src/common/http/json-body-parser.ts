@@ -50,7 +50,10 @@ export function checkContentType(contentType: string | undefined): void {
 
 /** @throws HttpError 400 */
 export function emptyBodyError(): HttpError {
-  return new HttpError(400, 'the request body is empty, but must be JSON; {} is enough where nothing is required');
+  return new HttpError(
+    400,
+    'the request body is empty, but must be JSON; {} is enough where nothing is required',
+  );
 }
 
 async function parseJson(request: FastifyRequest, payload: IncomingMessage): Promise<JsonDocument> {

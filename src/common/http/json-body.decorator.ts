@@ -8,7 +8,8 @@ import { checkContentType, emptyBodyError, JsonDocument } from './json-body-pars
 import type { MemberFacts } from './json-scan';
 import { mergeRouteConfig } from './route-config';
 
-const UNSIGNED_INTEGER = /^(?:0|[1-9]\d*)$/;
+const UNSIGNED_INTEGER = /^(?:0|[1-9]\d{0,19})$/;
+const U64_MAX = 2n ** 64n - 1n;
 
 /** Makes an instance of the parameter's DTO class out of a JSON body: known members only, defaults filled in. */
 @Injectable()
@@ -41,7 +42,9 @@ export function JsonBody(): ParameterDecorator {
     const type: unknown = Array.isArray(types) ? types[index] : undefined;
     // A type-only import leaves Object here, and nothing would be checked.
     if (typeof type !== 'function' || type === Object) {
-      throw new Error(`the @JsonBody() of ${String(method)} needs a DTO class as its type, imported as a value`);
+      throw new Error(
+        `the @JsonBody() of ${String(method)} needs a DTO class as its type, imported as a value`,
+      );
     }
     mergeRouteConfig(prototype, method, { jsonBody: true });
     body(JsonShapePipe)(prototype, method, index);
@@ -79,16 +82,17 @@ function problemOf(
 ): string | undefined {
   if (facts === undefined) {
     const { options } = spec;
-    const required =
-      options.default === undefined && options.nullable !== true && options.optional !== true;
+    const required = options.default === undefined && options.nullable !== true && options.optional !== true;
     return required ? `\`${spec.name}\` is missing, it must be ${spec.expected}` : undefined;
   }
   if (facts.count > 1) return `\`${spec.name}\` is given twice`;
   const badlyWritten =
-    spec.unsigned &&
-    typeof given.get(spec.name) === 'number' &&
-    !UNSIGNED_INTEGER.test(facts.lexeme ?? '');
+    spec.unsigned && typeof given.get(spec.name) === 'number' && !isU64Lexeme(facts.lexeme ?? '');
   return badlyWritten ? `\`${spec.name}\` must be ${spec.expected}` : undefined;
+}
+
+function isU64Lexeme(lexeme: string): boolean {
+  return UNSIGNED_INTEGER.test(lexeme) && BigInt(lexeme) <= U64_MAX;
 }
 
 function validationProblems(dto: object): string[] {

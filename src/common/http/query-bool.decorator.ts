@@ -8,7 +8,9 @@ import { HttpError } from './http-error';
  * @throws HttpError 400 for anything else, an empty or repeated parameter included.
  */
 export const QueryBool = createParamDecorator((name: string, context: ExecutionContext): boolean => {
-  const { query } = context.switchToHttp().getRequest<FastifyRequest<{ Querystring: Record<string, unknown> }>>();
+  const { query } = context
+    .switchToHttp()
+    .getRequest<FastifyRequest<{ Querystring: Record<string, unknown> }>>();
   const value = query[name];
   if (value === undefined) return false;
   if (value === 'true' || value === 'false') return value === 'true';

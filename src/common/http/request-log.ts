@@ -6,7 +6,6 @@ import type { RequestPipeline } from './request-pipeline';
 export function logRequests(pipeline: RequestPipeline): void {
   const logger = new Logger('Request');
   pipeline.onFinished(({ id, method, path, status, latencyUs }) => {
-    if (!Logger.isLevelEnabled('debug')) return;
     runInRequest(id, () => {
       logger.debug({ msg: 'request', method, path, status, latency_us: latencyUs });
     });

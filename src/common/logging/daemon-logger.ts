@@ -46,5 +46,10 @@ export async function loggerParams(level: LogLevel): Promise<Params> {
 async function logStream(): Promise<DestinationStream> {
   if (!process.stdout.isTTY) return destination({ dest: 1, sync: false });
   const { default: pretty } = await import('pino-pretty');
-  return pretty({ colorize: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
+  return pretty({
+    colorize: true,
+    ignore: 'pid,hostname',
+    translateTime: 'SYS:HH:MM:ss.l',
+    singleLine: true,
+  });
 }

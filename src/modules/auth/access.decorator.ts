@@ -26,7 +26,12 @@ export function Authenticated(): ClassDecorator {
   };
 }
 
-function declare(access: Access, prototype: object, method: string | symbol, descriptor: PropertyDescriptor): void {
+function declare(
+  access: Access,
+  prototype: object,
+  method: string | symbol,
+  descriptor: PropertyDescriptor,
+): void {
   mergeRouteConfig(prototype, method, { access });
   SetMetadata(ACCESS_METADATA, access)(prototype, method, descriptor);
 }

@@ -28,7 +28,10 @@ export class TokenVerifier {
     const { tokenFile, bindHost } = config;
     if (tokenFile === undefined) {
       if (isLoopback(bindHost)) return new TokenVerifier();
-      throw new DomainError('invalid', `refusing to listen on ${bindHost} without a token file (--token-file)`);
+      throw new DomainError(
+        'invalid',
+        `refusing to listen on ${bindHost} without a token file (--token-file)`,
+      );
     }
     let content: Buffer;
     try {
@@ -60,7 +63,10 @@ function checkedToken(content: Buffer, path: string): Buffer {
   const advice = 'put a random one in it, e.g. with: openssl rand -hex 32';
   if (token.length === 0) throw new DomainError('invalid', `token file ${path} is empty: ${advice}`);
   if (/^(REPLACE_ME|CHANGE_ME)/.test(token.toString('latin1'))) {
-    throw new DomainError('invalid', `token file ${path} still has the placeholder of the packaging: ${advice}`);
+    throw new DomainError(
+      'invalid',
+      `token file ${path} still has the placeholder of the packaging: ${advice}`,
+    );
   }
   if (token.length < MIN_TOKEN_BYTES) {
     throw new DomainError(

@@ -5,9 +5,7 @@ import { HealthController } from './health.controller';
 
 @Module({ controllers: [HealthController], providers: [] })
 export class HealthModule implements OnModuleInit {
-  constructor(
-    private readonly host: HttpAdapterHost<FastifyAdapter>,
-  ) {}
+  constructor(private readonly host: HttpAdapterHost<FastifyAdapter>) {}
 
   /** Probes ask for /healthz/ as well, and Nest strips trailing slashes of its routes. */
   onModuleInit(): void {

@@ -154,7 +154,9 @@ export class RegistryService implements OnApplicationShutdown {
     this.collecting = undefined;
     const changes = failed.flatMap(({ changes: made }) => made);
     for (const { map, key, before } of changes.reverse()) this.put(map, key, before);
-    const error = new DomainError('internal', `the registry could not be written to ${this.file.path}`, { cause });
+    const error = new DomainError('internal', `the registry could not be written to ${this.file.path}`, {
+      cause,
+    });
     for (const { reject } of failed) reject(error);
   }
 

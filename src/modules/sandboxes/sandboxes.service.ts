@@ -4,6 +4,7 @@ import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
 import { DomainError, errorMessage } from '../../common/errors/domain-error';
 import type { SandboxRecord } from '../registry/domain/records';
 import { RegistryService } from '../registry/registry.service';
+import { describeExit } from '../vmm/domain/vm';
 import { SnapshotsService } from '../snapshots/snapshots.service';
 import { SandboxIds } from './domain/sandbox-id';
 import { requireSpawnRules, type SpawnRequest } from './domain/spawn-rules';
@@ -104,10 +105,7 @@ export class SandboxesService implements OnModuleDestroy {
     this.live.set(id, live);
     void live.vm.exited.then(async (exit) => {
       if (this.live.get(id) !== live || this.ending.has(id)) return;
-      const reason =
-        exit.lastWords === ''
-          ? `signal ${exit.signal ?? 'none'}, exit code ${exit.code ?? 'unknown'}`
-          : exit.lastWords;
+      const reason = describeExit(exit);
       this.logger.warn(`the VM of ${id} ended by itself: ${reason}`);
       this.live.delete(id);
       live.link.close();

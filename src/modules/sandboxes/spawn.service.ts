@@ -10,7 +10,7 @@ import { Limiter } from '../../common/lifecycle/limiter';
 import { GuestAgent } from '../guest/guest-agent';
 import { AgentLink } from './agent-link';
 import type { RestorableSnapshot } from '../snapshots/snapshot-integrity.service';
-import type { RestoreSpec } from '../vmm/domain/vm';
+import { describeExit, type RestoreSpec } from '../vmm/domain/vm';
 import { VmmEngine, type RunningVm } from '../vmm/ports/vmm-engine';
 
 /** A VM with its agent at the other end of the channel. */
@@ -96,11 +96,9 @@ export class SpawnService {
     const identity = { entropy: randomBytes(64), hostname: id };
     const stop = new AbortController();
     const died = vm.exited.then((exit) => {
-      const how =
-        exit.lastWords === ''
-          ? `exit code ${exit.code ?? 'unknown'}, signal ${exit.signal ?? 'none'}`
-          : exit.lastWords;
-      stop.abort(new DomainError('internal', `the VM of ${id} ended while it was restored: ${how}`));
+      stop.abort(
+        new DomainError('internal', `the VM of ${id} ended while it was restored: ${describeExit(exit)}`),
+      );
     });
     void died;
     const agent = await GuestAgent.handshake(() => vm.openChannel(), identity, {

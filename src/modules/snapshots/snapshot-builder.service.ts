@@ -9,7 +9,7 @@ import { CleanupStack } from '../../common/lifecycle/cleanup-stack';
 import { syncPath } from '../../common/os/atomic-file';
 import { GuestAgent } from '../guest/guest-agent';
 import { MemoryImageService } from '../memory/memory-image.service';
-import type { EngineProbe } from '../vmm/domain/vm';
+import { describeExit, type EngineProbe } from '../vmm/domain/vm';
 import { VmmEngine, type RunningVm } from '../vmm/ports/vmm-engine';
 import {
   MANIFEST_FILE,
@@ -74,14 +74,12 @@ export class SnapshotBuilderService {
       const rootfsPath = join(staging, ROOTFS_FILE);
       await placeRootfs(request.source, rootfsPath);
       const vm = await this.bootParent(request, staging, runDir, rootfsPath, cleanup);
-      const ended = signalOrExit(vm, signal);
-      try {
-        await Promise.race([this.warmUp(vm, request), ended.failure]);
-      } finally {
-        ended.stop();
-      }
-      const captured = await this.capture(vm, staging, request, probe);
-      signal.throwIfAborted();
+      await this.warmUp(vm, request, signal);
+      const captured = await this.capture(vm, staging, request, probe).catch(async (error: unknown) => {
+        throw await captureFailure(vm, error);
+      });
+      if (signal.aborted)
+        throw new DomainError('internal', 'the client went away before the snapshot was made');
       await this.publish(store, staging, request.tag, captured.manifest);
       return { pauseMs: captured.pauseMs };
     } finally {
@@ -120,28 +118,23 @@ export class SnapshotBuilderService {
   }
 
   /** Waits for the agent and runs once what children will run, so that they find it in memory. */
-  private async warmUp(vm: RunningVm, request: BuildRequest): Promise<void> {
+  private async warmUp(vm: RunningVm, request: BuildRequest, signal: AbortSignal): Promise<void> {
     const started = Date.now();
     const left = (): number => Math.max(1, request.bootDeadlineMs - (Date.now() - started));
     let agent: GuestAgent | undefined;
     try {
       const identity = { entropy: randomBytes(64), hostname: request.tag };
-      agent = await GuestAgent.handshake(() => vm.openChannel(), identity, { deadlineMs: left() });
+      agent = await GuestAgent.handshake(() => vm.openChannel(), identity, { deadlineMs: left(), signal });
       for (const runtime of request.source.runtimes) {
-        const answer = await agent.eval('0', { timeoutMs: left(), runtime });
+        const answer = await agent.eval('0', { timeoutMs: left(), runtime, signal });
         if (answer.error !== null)
           throw new DomainError('internal', `the ${runtime} runtime: ${answer.error}`);
       }
-      await agent.exec({ args: ['true'], timeoutMs: left() });
+      await agent.exec({ args: ['true'], timeoutMs: left() }, { signal });
     } catch (error) {
-      const seconds = request.bootDeadlineMs / 1000;
-      const console = (await vm.console().catch(() => '')).trim().split('\n').slice(-5).join(' | ');
-      throw new DomainError(
-        'internal',
-        `the guest was not ready within ${seconds} s of its start (${errorMessage(error)})` +
-          `${console === '' ? '' : `; its console ends with: ${console}`}; a larger boot_wait_secs (at most 60) gives it more time`,
-        { cause: error },
-      );
+      if (signal.aborted)
+        throw new DomainError('internal', 'the client went away before the snapshot was made');
+      throw await startFailure(vm, request.bootDeadlineMs, Date.now() - started, error);
     } finally {
       agent?.close();
     }
@@ -235,30 +228,34 @@ async function placeRootfs(source: ParentSource, target: string): Promise<void> 
   await syncPath(target);
 }
 
-/** Rejects when the client has gone or the VM has died, whichever comes first, until stopped. */
-function signalOrExit(vm: RunningVm, signal: AbortSignal): { failure: Promise<never>; stop: () => void } {
-  let stop = (): void => undefined;
-  const failure = new Promise<never>((_resolve, reject) => {
-    let active = true;
-    const abort = (): void => {
-      reject(new DomainError('internal', 'the client went away before the snapshot was made'));
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) abort();
-    stop = () => {
-      active = false;
-      signal.removeEventListener('abort', abort);
-    };
-    void vm.exited.then((exit) => {
-      if (active)
-        reject(
-          new DomainError(
-            'internal',
-            `the VM ended: ${exit.lastWords === '' ? 'it said nothing' : exit.lastWords}`,
-          ),
-        );
-    });
-  });
-  failure.catch(() => undefined);
-  return { failure, stop };
+/** A VM that ended takes its control connection with it; then its own end is the reason, not the lost connection. */
+async function captureFailure(vm: RunningVm, error: unknown): Promise<unknown> {
+  const answers = await vm.console().then(
+    () => true,
+    () => false,
+  );
+  if (answers || errnoOf(error) !== undefined) return error;
+  await vm.kill();
+  return new DomainError('internal', `the VM ended: ${describeExit(await vm.exited)}`, { cause: error });
+}
+
+/** Why a parent did not come up: what its guest's console or QEMU itself last said, and the next step. */
+async function startFailure(
+  vm: RunningVm,
+  deadlineMs: number,
+  passedMs: number,
+  cause: unknown,
+): Promise<DomainError> {
+  const console = await vm.console().catch(() => undefined);
+  let text: string;
+  if (passedMs >= deadlineMs) {
+    text = `the guest was not ready within ${deadlineMs / 1000} s (${errorMessage(cause)}); a larger boot_wait_secs (at most 60) gives it more time`;
+  } else text = `the guest failed while it started (${errorMessage(cause)})`;
+  const lines = console?.trim().split('\n').slice(-5).join(' | ') ?? '';
+  if (lines !== '') text += `; its console ends with: ${lines}`;
+  if (console === undefined) {
+    await vm.kill();
+    text += `; the VM ended: ${describeExit(await vm.exited)}`;
+  }
+  return new DomainError('internal', text, { cause });
 }

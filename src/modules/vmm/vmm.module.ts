@@ -7,8 +7,6 @@ import { ImagesService } from '../images/images.service';
 import { QemuEngine } from './adapters/qemu/qemu-engine';
 import { type RunningVm, VmmEngine } from './ports/vmm-engine';
 
-const QEMU_BINARY = 'qemu-system-x86_64';
-
 function createEngine(config: DaemonConfig, images: ImagesService): VmmEngine {
   if (config.engine === 'firecracker') {
     throw new DomainError(
@@ -17,7 +15,7 @@ function createEngine(config: DaemonConfig, images: ImagesService): VmmEngine {
     );
   }
   return new QemuEngine({
-    binary: QEMU_BINARY,
+    binary: config.qemu,
     runRoot: config.runDir,
     probeGuest: async () => (await images.list())[0],
     guestAnswers: async (vm: RunningVm, deadlineMs: number) => {

@@ -122,6 +122,12 @@ describe('forkd failures', () => {
     assert.match(run.stdout, /a \[2Jb/);
   });
 
+  it('quickstart --down has nothing to stop where nothing was started', async () => {
+    const run = await runCli(['quickstart', '--down'], { env: { XDG_DATA_HOME: directory } });
+    assert.equal(run.code, 0, run.stderr);
+    assert.match(run.stdout, /Nothing was running/);
+  });
+
   it('a missing or wrong token is explained and never shown', async () => {
     server.token = 'correct-horse-battery';
     const missing = await forkd('ls');

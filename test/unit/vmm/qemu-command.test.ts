@@ -23,7 +23,9 @@ describe('qemuArguments', () => {
     });
     const restore = qemuArguments(base);
     const devices = (args: string[]): string[] =>
-      args.filter((_, index) => ['-device', '-blockdev', '-global', '-M', '-cpu', '-m'].includes(args[index - 1] ?? ''));
+      args.filter((_, index) =>
+        ['-device', '-blockdev', '-global', '-M', '-cpu', '-m'].includes(args[index - 1] ?? ''),
+      );
     assert.deepEqual(devices(restore), devices(boot));
     assert.deepEqual(restore.slice(-2), ['-incoming', 'fd:3']);
     assert.ok(!restore.includes('-kernel'));

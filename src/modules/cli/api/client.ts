@@ -144,7 +144,8 @@ function refusal(answer: HttpAnswer): CliError {
       return new CliError(
         ExitCode.notFound,
         text,
-        'See what is there with `forkd ls` and `forkd snapshot ls`.',
+        // Where the daemon names the next step itself, there is nothing to add.
+        text.includes('`forkd ') ? undefined : 'See what is there with `forkd ls` and `forkd snapshot ls`.',
       );
     case 409:
       return new CliError(ExitCode.conflict, text);

@@ -49,8 +49,12 @@ export class QuickstartCommand extends ForkdCommand<QuickstartOptions> {
     if (options.purge === true && options.down !== true) {
       throw new CliError(ExitCode.usage, '--purge goes with --down');
     }
-    const { runDown, runUp } = await import('../quickstart/run.js');
-    if (options.down === true) await runDown(session, options.purge === true);
-    else await runUp(session, { children: options.children, port: options.port });
+    const { runQuickstart } = await import('../quickstart/run.js');
+    await runQuickstart(session, {
+      children: options.children,
+      port: options.port,
+      down: options.down === true,
+      purge: options.purge === true,
+    });
   }
 }

@@ -6,7 +6,7 @@ import { clientFor, DEFAULT_PORT, IMAGE, TAG, type QuickstartContext } from './c
 import { deleteAllSandboxes, stopDaemon } from './daemon-stop';
 import { launch } from './daemon-use';
 import { isAlive } from './process-identity';
-import { readDaemonRecord, removeRecord } from './record-file';
+import { readDaemonRecord, removeRecord, type DaemonRecord } from './record-file';
 
 export interface DownResult {
   readonly daemonStopped: boolean;
@@ -19,7 +19,7 @@ export interface DownResult {
 export async function down(context: QuickstartContext, purge: boolean): Promise<DownResult> {
   const { layout } = context;
   const record = await readDaemonRecord(layout.daemonRecord);
-  const running = record !== undefined && (await isAlive(record)) ? record : undefined;
+  const running = record !== undefined ? await responsive(context, record) : undefined;
   const purged: string[] = [];
   let sandboxesDeleted = 0;
   // VMs outlive their daemon: only a daemon knows how to take them over and end them.
@@ -41,15 +41,32 @@ export async function down(context: QuickstartContext, purge: boolean): Promise<
   await removeRecord(layout.daemonRecord);
   if (purge) {
     if (await deleteImage(context)) purged.push(`image ${IMAGE}`);
-    await rm(layout.runDir, { recursive: true, force: true });
-    await rm(layout.home, { recursive: true, force: true });
-    purged.push(layout.home);
-    for (const directory of [layout.snapshotRoot, layout.imageRoot]) {
-      // Others' images and snapshots stay, and with them the directory.
-      await rmdir(directory).catch(() => undefined);
-    }
+    const directories = [layout.home, layout.runDir];
+    // Images and snapshots of others stay, and with them the directories and the packages kept for the next build.
+    if ((await imageTool(context, ['ls'])).length === 0) directories.push(layout.imageRoot);
+    for (const directory of directories) await rm(directory, { recursive: true, force: true });
+    await rmdir(layout.snapshotRoot).catch(() => undefined);
+    purged.push(...directories.filter((directory) => directory !== layout.runDir));
   }
   return { daemonStopped: daemon !== undefined, sandboxesDeleted, purged };
+}
+
+/** The daemon when it runs and answers; one that runs and does not is ended, so that another can take over its VMs. */
+async function responsive(
+  context: QuickstartContext,
+  record: DaemonRecord,
+): Promise<DaemonRecord | undefined> {
+  if (!(await isAlive(record))) return undefined;
+  const api = clientFor(context, record.port);
+  try {
+    await api.health();
+    return record;
+  } catch {
+    await stopDaemon(record);
+    return undefined;
+  } finally {
+    api.close();
+  }
 }
 
 /** Whether the registry of a daemon that is gone still lists sandboxes. */
@@ -83,13 +100,20 @@ async function deleteSnapshot(api: ApiClient): Promise<boolean> {
 
 async function deleteImage(context: QuickstartContext): Promise<boolean> {
   try {
-    await runImageTool({
-      entry: context.installation.imageToolEntry,
-      args: ['rm', IMAGE, '--image-root', context.layout.imageRoot],
-    });
+    await imageTool(context, ['rm', IMAGE]);
     return true;
   } catch (error) {
     if (error instanceof CliError && error.exitCode === ExitCode.notFound) return false;
     throw error;
   }
+}
+
+/** The tool's result where it is a list; else an empty one. */
+async function imageTool(context: QuickstartContext, args: readonly string[]): Promise<readonly unknown[]> {
+  const { installation, layout } = context;
+  const result = await runImageTool({
+    entry: installation.imageToolEntry,
+    args: [...args, '--image-root', layout.imageRoot],
+  });
+  return Array.isArray(result) ? (result as unknown[]) : [];
 }

@@ -11,7 +11,19 @@ import { up, type UpOptions } from './up';
 const INTERRUPTED = 130;
 const PHASES = 8;
 
-export async function runUp(session: Session, options: UpOptions): Promise<void> {
+export interface QuickstartOptions extends UpOptions {
+  readonly down: boolean;
+  /** With `down`: remove what the quickstart made as well. */
+  readonly purge: boolean;
+}
+
+/** The only export with a value: Node finds no more than one in a compiled module that is imported late. */
+export async function runQuickstart(session: Session, options: QuickstartOptions): Promise<void> {
+  if (options.down) await runDown(session, options.purge);
+  else await runUp(session, options);
+}
+
+async function runUp(session: Session, options: UpOptions): Promise<void> {
   await guarded(session, async (context) => {
     const prepared = Number(context.env['FORKD_PREPARED_MS'] ?? Number.NaN);
     const known = Number.isFinite(prepared);
@@ -29,7 +41,7 @@ export async function runUp(session: Session, options: UpOptions): Promise<void>
   });
 }
 
-export async function runDown(session: Session, purge: boolean): Promise<void> {
+async function runDown(session: Session, purge: boolean): Promise<void> {
   await guarded(session, async (context) => {
     const { output } = context;
     const result = await output.during('stopping', () => down(context, purge));

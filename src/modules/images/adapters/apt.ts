@@ -1,13 +1,13 @@
 import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DomainError, errnoOf } from '../../../common/errors/domain-error';
+import { DomainError } from '../../../common/errors/domain-error';
 import { ProcessError, type RunOptions, type RunResult } from '../../../common/os/run-process';
 import { downloadArgument, parsePrintUris, type PackageFile } from '../domain/apt-output';
 import type { ToolName } from '../domain/tools';
+import { AptLists, OutdatedListsError } from './apt-lists';
 import type { BuildContext } from './build-context';
 import { runTool } from './run-tool';
 
-const LISTS = '/var/lib/apt/lists';
 const KERNEL_META_PACKAGE = 'linux-image-cloud-amd64';
 const DOWNLOAD_TIMEOUT_MS = 30 * 60_000;
 const QUERY_TIMEOUT_MS = 2 * 60_000;
@@ -15,11 +15,13 @@ const QUERY_TIMEOUT_MS = 2 * 60_000;
 /** Packages of the host's distribution, taken with apt but never installed. Works without root. */
 export class Apt {
   private readonly archives: string;
+  private readonly lists: AptLists;
 
   /** @param directory keeps downloads between builds. */
   constructor(private readonly directory: string) {
     // Not apt's own place for archives: what lies there is left out of the list of what has to be downloaded.
     this.archives = join(directory, 'packages');
+    this.lists = new AptLists(directory);
   }
 
   /** The package with the distribution's kernel for virtual machines. */
@@ -74,8 +76,17 @@ export class Apt {
     return files.map((file) => join(this.archives, file.fileName));
   }
 
+  /** Fetches package lists of our own, which takes no root. */
+  async refresh(signal: AbortSignal | undefined): Promise<void> {
+    await this.prepare();
+    await this.lists.prepare();
+    await this.run('apt-get', ['update'], this.lists.ownPath, {
+      timeoutMs: DOWNLOAD_TIMEOUT_MS,
+      ...(signal && { signal }),
+    });
+  }
+
   private async prepare(): Promise<void> {
-    await requireLists();
     await mkdir(this.archives, { recursive: true });
     // Nothing is installed on the system that apt resolves for.
     await writeFile(join(this.directory, 'status'), '');
@@ -90,7 +101,17 @@ export class Apt {
   }
 
   private async apt(tool: ToolName, args: readonly string[], options: RunOptions): Promise<RunResult> {
+    return this.run(tool, args, await this.lists.path(), options);
+  }
+
+  private async run(
+    tool: ToolName,
+    args: readonly string[],
+    lists: string,
+    options: RunOptions,
+  ): Promise<RunResult> {
     const settings = [
+      `Dir::State::lists=${lists}`,
       `Dir::State::status=${join(this.directory, 'status')}`,
       `Dir::Cache=${this.directory}`,
       // Our own lock covers this directory, and the host's are neither needed nor ours to take.
@@ -111,37 +132,17 @@ export class Apt {
   }
 }
 
-async function requireLists(): Promise<void> {
-  let names: string[] = [];
-  try {
-    names = await readdir(LISTS);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
-  }
-  if (!names.some((name) => name.includes('_Packages'))) {
-    throw new DomainError(
-      'unavailable',
-      "the distribution's package lists are not on this machine; run `apt-get update` as root, then build again",
-    );
-  }
+function unknownPackage(name: string): OutdatedListsError {
+  return new OutdatedListsError(`apt offers no package ${name} (images are built of Debian's packages)`);
 }
 
-function unknownPackage(name: string): DomainError {
-  return new DomainError(
-    'unavailable',
-    `apt offers no package ${name}; images are built on Debian: run \`apt-get update\` as root, then build again`,
-  );
-}
-
-/** The usual reason of a failed download is a package list older than the mirror. */
 function explain(error: ProcessError): DomainError {
-  const lines = error.stderr.split('\n').filter((line) => line.startsWith('E: '));
-  const reason = lines[0]?.slice(3) ?? error.message;
-  const old = /404|unable to locate|no installation candidate|was not found/i.test(error.stderr);
-  const next = old
-    ? 'the package lists are out of date: run `apt-get update` as root, then build again'
-    : 'check the network and the package sources, then build again';
-  return new DomainError('unavailable', `packages cannot be had: ${reason.trim()}; ${next}`, {
+  const reason = /^E: (.*)$/m.exec(error.stderr)?.[1]?.trim() ?? error.message;
+  const text = `packages cannot be had: ${reason}`;
+  // A mirror drops the versions it has replaced.
+  const outdated = /\b404\b|unable to locate|no installation candidate|was not found|no packages found/i;
+  if (outdated.test(error.stderr)) return new OutdatedListsError(text, { cause: error });
+  return new DomainError('unavailable', `${text}; check the network and apt's sources, then build again`, {
     cause: error,
   });
 }

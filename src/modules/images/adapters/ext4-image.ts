@@ -1,10 +1,12 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DomainError } from '../../../common/errors/domain-error';
 import { BLOCK_SIZE, fileSystemSize, populateScript, type LayoutEntry } from '../domain/ext4-layout';
 import type { BuildContext } from './build-context';
 import { diskFull, runTool, TOOL_ENV } from './run-tool';
 
+const SUPERBLOCK = 1024;
+const KBYTES_WRITTEN = 0x178;
 const TIMEOUT_MS = 15 * 60_000;
 /** Listed in full, so that neither the host's mke2fs.conf nor the defaults of a release change the image. */
 const FEATURES = 'none,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,large_file,sparse_super';
@@ -52,9 +54,22 @@ export async function writeExt4(
   await rm(script);
   // debugfs goes on after a failed command and does not always tell by its exit code.
   const complaint = stderr.split('\n').find((line) => line !== '' && !line.startsWith('debugfs 1.'));
-  if (complaint === undefined) return;
+  if (complaint === undefined) {
+    await clearWriteCounter(path);
+    return;
+  }
   if (/no space left on device/i.test(complaint)) throw diskFull(complaint);
   throw new DomainError('internal', `the root file system cannot be filled: ${complaint}`);
+}
+
+/** The superblock counts the kilobytes ever written, which says how the image was made and not what it is. */
+async function clearWriteCounter(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.write(Buffer.alloc(8), 0, 8, SUPERBLOCK + KBYTES_WRITTEN);
+  } finally {
+    await file.close();
+  }
 }
 
 /** The release of e2fsprogs, which decides where things lie in an image. */

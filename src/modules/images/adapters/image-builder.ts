@@ -6,6 +6,7 @@ import { GUEST_MODULES } from '../domain/modules';
 import { BUILDER_VERSION, digestOf, type PackagesRecipe } from '../domain/recipes';
 import type { ImageOptions } from '../image-options';
 import { Apt } from './apt';
+import { OutdatedListsError } from './apt-lists';
 import type { BuildContext } from './build-context';
 import { ext4ToolVersion } from './ext4-image';
 import type { ImageStore } from './image-store';
@@ -51,7 +52,29 @@ export class ImageBuilder {
     return { agent, drivers, buildKey };
   }
 
+  /** Makes the components and says what the image is made of; fetches package lists where the host's are too old. */
   async build(
+    recipe: PackagesRecipe,
+    local: LocalInputs,
+    previous: ImageRecord | undefined,
+    control: Control,
+  ): Promise<ImageRecord> {
+    try {
+      return await this.buildOnce(recipe, local, previous, control);
+    } catch (error) {
+      if (!(error instanceof OutdatedListsError)) throw error;
+      control.onProgress({ step: 'fetch package lists' });
+      try {
+        await this.apt.refresh(control.signal);
+      } catch {
+        control.signal?.throwIfAborted();
+        throw error;
+      }
+      return this.buildOnce(recipe, local, previous, control);
+    }
+  }
+
+  private async buildOnce(
     recipe: PackagesRecipe,
     local: LocalInputs,
     previous: ImageRecord | undefined,

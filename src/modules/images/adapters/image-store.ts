@@ -84,16 +84,25 @@ export class ImageStore {
       };
       await writeFile(join(outDir, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
       await syncTree(outDir);
-      const target = this.pathOf(component.kind, digest);
-      // The same content of other inputs: only what is said about it changes.
-      if (await exists(target))
-        await writeFileAtomic(join(target, MANIFEST), await readFile(join(outDir, MANIFEST)));
-      else await rename(outDir, target);
+      await this.publish(manifest, outDir);
       await syncPath(this.store);
       return manifest;
     } finally {
       await rm(temporary, { recursive: true, force: true });
     }
+  }
+
+  private async publish(manifest: ComponentManifest, outDir: string): Promise<void> {
+    const target = this.pathOf(manifest.kind, manifest.digest);
+    if (await exists(target)) {
+      if ((await this.deepDamage(manifest, undefined)) === undefined) {
+        // The same content of other inputs: only what is said about it changes.
+        await writeFileAtomic(join(target, MANIFEST), await readFile(join(outDir, MANIFEST)));
+        return;
+      }
+      await this.removeComponent(`${manifest.kind}-${manifest.digest}`);
+    }
+    await rename(outDir, target);
   }
 
   /** A whole component made of the same inputs, or undefined. */

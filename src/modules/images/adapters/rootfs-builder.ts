@@ -90,7 +90,13 @@ async function unpack(archives: readonly string[], root: string, context: BuildC
       context.onProgress({ step: 'unpack packages', done, total: archives.length, unit: 'packages' });
     }
   };
-  const results = await Promise.allSettled(Array.from({ length: PARALLEL_UNPACKS }, work));
+  const stopOthers = (error: unknown): never => {
+    queue.length = 0;
+    throw error;
+  };
+  const workers = Array.from({ length: PARALLEL_UNPACKS }, () => work().catch(stopOthers));
+  // All must have ended before the tree is removed.
+  const results = await Promise.allSettled(workers);
   for (const result of results) if (result.status === 'rejected') throw result.reason;
   await chmod(root, 0o755);
 }

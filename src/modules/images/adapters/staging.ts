@@ -56,7 +56,7 @@ export async function layoutOf(root: string): Promise<LayoutEntry[]> {
       const source = join(root, path);
       const stats = await lstat(source);
       if (stats.isDirectory()) {
-        entries.push(directoryEntry(path, stats));
+        entries.push(directoryEntry(path));
         await visit(path);
       } else if (stats.isSymbolicLink()) {
         entries.push({ type: 'symlink', path, target: await readlink(source) });
@@ -69,14 +69,9 @@ export async function layoutOf(root: string): Promise<LayoutEntry[]> {
   return entries;
 }
 
-function directoryEntry(path: string, stats: Stats): LayoutEntry {
-  const special = SPECIAL_DIRECTORIES.get(path);
-  return {
-    type: 'directory',
-    path,
-    mode: special?.mode ?? (stats.mode & 0o1777) | 0o755,
-    owner: special?.owner ?? 0,
-  };
+function directoryEntry(path: string): LayoutEntry {
+  const { mode, owner } = SPECIAL_DIRECTORIES.get(path) ?? { mode: 0o755, owner: 0 };
+  return { type: 'directory', path, mode, owner };
 }
 
 function fileEntry(path: string, source: string, stats: Stats, firstNames: Map<string, string>): LayoutEntry {
@@ -87,8 +82,8 @@ function fileEntry(path: string, source: string, stats: Stats, firstNames: Map<s
     firstNames.set(key, path);
   }
   const sourceMode = stats.mode & 0o7777;
-  // Groups become root's, so a set-group-id bit would give more than its package meant to.
-  const mode = (sourceMode & (0o777 | SET_USER_ID)) | 0o444;
+  // The umask of the build does not matter. Groups become root's, so a set-group-id bit would give more than meant.
+  const mode = (sourceMode & SET_USER_ID) | ((sourceMode & 0o100) === 0 ? 0o644 : 0o755);
   return { type: 'file', path, mode, sizeBytes: stats.size, source, sourceMode };
 }
 

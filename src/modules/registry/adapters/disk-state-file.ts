@@ -5,8 +5,7 @@ import { errnoOf } from '../../../common/errors/domain-error';
 import { syncPath } from '../../../common/os/atomic-file';
 import { StateFile } from '../ports/state-file';
 
-const WRITE_ANEW =
-  constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+const WRITE_ANEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 /** The registry in a file of mode 0600, written to a `.json.tmp` sibling first. */
 export class DiskStateFile extends StateFile {

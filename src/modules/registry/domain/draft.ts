@@ -110,5 +110,7 @@ function isSame(left: object | undefined, right: object | undefined): boolean {
   if (left === undefined || right === undefined) return left === right;
   const before = Object.entries(left);
   const after = new Map<string, unknown>(Object.entries(right));
-  return before.length === after.size && before.every(([key, value]) => after.has(key) && after.get(key) === value);
+  return (
+    before.length === after.size && before.every(([key, value]) => after.has(key) && after.get(key) === value)
+  );
 }

@@ -12,7 +12,8 @@ interface Field {
 }
 
 const isText = (value: unknown): boolean => typeof value === 'string';
-const isCount = (value: unknown): boolean => typeof value === 'number' && Number.isInteger(value) && value >= 0;
+const isCount = (value: unknown): boolean =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0;
 const isFlag = (value: unknown): boolean => typeof value === 'boolean';
 const isOneOf =
   (...words: string[]) =>
@@ -88,7 +89,10 @@ export function parseState(source: string): RegistryState {
   try {
     root = JSON.parse(source);
   } catch (error) {
-    throw new DomainError('invalid', `it is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    throw new DomainError(
+      'invalid',
+      `it is not JSON: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   if (!isObject(root)) throw new DomainError('invalid', 'it must be a JSON object');
   return {
@@ -120,7 +124,9 @@ export function byKey([left]: readonly [string, unknown], [right]: readonly [str
 
 function formatMap(records: ReadonlyMap<string, object>): string {
   if (records.size === 0) return '{}';
-  const lines = [...records].sort(byKey).map(([key, record]) => `    ${JSON.stringify(key)}: ${textOf(record)}`);
+  const lines = [...records]
+    .sort(byKey)
+    .map(([key, record]) => `    ${JSON.stringify(key)}: ${textOf(record)}`);
   return `{\n${lines.join(',\n')}\n  }`;
 }
 

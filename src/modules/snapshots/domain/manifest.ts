@@ -84,10 +84,11 @@ export function parseManifest(text: string): ParsedManifest {
     ...(isText(rootfs) ? { rootfs } : {}),
     ...(isText(parentTag) ? { parentTag } : {}),
   };
-  if (value['format'] === undefined) return { names };
-  if (value['format'] !== MANIFEST_FORMAT) {
+  const { format } = value;
+  if (format === undefined) return { names };
+  if (format !== MANIFEST_FORMAT) {
     return {
-      problem: `format ${String(value['format'])} is not known to this version, which reads ${MANIFEST_FORMAT}`,
+      problem: `format ${JSON.stringify(format)} is not known to this version, which reads ${MANIFEST_FORMAT}`,
     };
   }
   const problem = manifestProblem(value);

@@ -74,3 +74,12 @@ export interface EngineProbe {
   /** Why this accelerator was chosen, for the log and the doctor. */
   readonly reason: string;
 }
+
+/** How a VM ended, for people: the VMM's own words, or what its exit tells. */
+export function describeExit(exit: VmExit): string {
+  if (exit.lastWords !== '') return exit.lastWords;
+  // The kernel's answer to touching a page of a file for which there is no room.
+  if (exit.signal === 'SIGBUS') return 'no space left on the file system of its memory file (SIGBUS)';
+  if (exit.signal !== null) return `it was ended by ${exit.signal}`;
+  return exit.code === null ? 'it said nothing' : `it ended with exit code ${exit.code} and said nothing`;
+}

@@ -3,12 +3,19 @@ import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DomainError, errorMessage } from '../../../../common/errors/domain-error';
 import { allPids, commandLine, isAlive } from '../../../../common/os/proc';
-import type { BootSpec, EngineName, EngineProbe, RestoreSpec, VmPlace } from '../../domain/vm';
+import {
+  type BootSpec,
+  describeExit,
+  type EngineName,
+  type EngineProbe,
+  type RestoreSpec,
+  type VmPlace,
+} from '../../domain/vm';
 import { VmmEngine, type RunningVm } from '../../ports/vmm-engine';
 import { kernelArguments, QMP_SOCKET, qemuArguments, tscKhzFromCpuinfo } from './qemu-command';
 import { adoptedProcess, killPid, startQemu } from './qemu-process';
 import { QemuProbe, type QemuProbeOptions } from './qemu-probe';
-import { lastWords, QemuVm } from './qemu-vm';
+import { QemuVm } from './qemu-vm';
 import { QmpClient } from './qmp-client';
 
 /** QEMU takes some 10 ms from start to its greeting; past this it hangs. */
@@ -102,10 +109,11 @@ export class QemuEngine extends VmmEngine {
       return vm;
     } catch (error) {
       await vm.kill();
-      const words = await lastWords(place.runDir);
-      throw new DomainError('internal', `QEMU did not start: ${words === '' ? errorMessage(error) : words}`, {
-        cause: error,
-      });
+      const exit = await vm.exited;
+      // Our own SIGKILL tells nothing, the error before it does.
+      const reason =
+        exit.lastWords === '' && exit.signal === 'SIGKILL' ? errorMessage(error) : describeExit(exit);
+      throw new DomainError('internal', `QEMU did not start: ${reason}`, { cause: error });
     }
   }
 }

@@ -6,9 +6,10 @@ import { DomainError, errnoOf, errorMessage } from '../../../../common/errors/do
 import { writeFileAtomic } from '../../../../common/os/atomic-file';
 import { bootId } from '../../../../common/os/proc';
 import { runProcess } from '../../../../common/os/run-process';
-import type { Accelerator, BootSpec, EngineProbe } from '../../domain/vm';
+import { type Accelerator, type BootSpec, describeExit, type EngineProbe } from '../../domain/vm';
 import type { RunningVm } from '../../ports/vmm-engine';
 import { CPU_MODEL, MACHINE_TYPE } from './qemu-command';
+import { PROGRAM_PATH } from './qemu-process';
 
 /** The first QEMU whose microvm has ACPI and whose options are those we use. */
 const MINIMUM = [7, 0] as const;
@@ -109,7 +110,7 @@ export class QemuProbe {
       const machine = { vcpus: 1, memSizeMib, rootfsPath: guest.rootfsPath };
       vm = await this.boot({ id: 'kvm-probe', runDir, machine, memoryPath, ...guest }, 'kvm');
       const died = vm.exited.then((exit) => {
-        throw new Error(exit.lastWords === '' ? 'the probe guest ended' : exit.lastWords);
+        throw new Error(`the probe guest ended: ${describeExit(exit)}`);
       });
       const expiry = new AbortController();
       const late = delay(KVM_PROBE_DEADLINE_MS, undefined, { signal: expiry.signal }).then(() => {
@@ -153,7 +154,8 @@ async function readVerdict(path: string, key: string): Promise<KvmVerdict | unde
 export async function qemuVersion(binary: string): Promise<string> {
   let text: string;
   try {
-    text = (await runProcess(binary, ['--version'], { timeoutMs: 10_000 })).stdout;
+    text = (await runProcess(binary, ['--version'], { timeoutMs: 10_000, env: { PATH: PROGRAM_PATH } }))
+      .stdout;
   } catch (error) {
     throw new DomainError(
       'internal',

@@ -7,6 +7,9 @@ import { isAlive } from '../../../../common/os/proc';
 import { CONTROL_FD, LOG_FILE } from './qemu-command';
 import type { QemuProcess } from './qemu-vm';
 
+/** Where a program given by its bare name is looked for: not where the daemon's own environment says. */
+export const PROGRAM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
 export interface StartedQemu {
   readonly process: QemuProcess;
   /** QEMU's control connection. */
@@ -38,7 +41,7 @@ export async function startQemu(
       detached: true,
       cwd: runDir,
       // Nothing of the daemon's environment, which may hold a token, reaches a process that runs foreign code.
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+      env: { PATH: PROGRAM_PATH },
       stdio: ['ignore', log.fd, log.fd, vmstate?.fd ?? 'ignore', 'pipe'],
     });
     const ended = new Promise<{ code: number | null; signal: string | null }>((resolve) => {

@@ -117,7 +117,7 @@ export class QemuVm extends RunningVm {
 }
 
 /** The end of QEMU's own output; empty when there is none. */
-export async function lastWords(runDir: string): Promise<string> {
+async function lastWords(runDir: string): Promise<string> {
   try {
     const file = await open(`${runDir}/${LOG_FILE}`, 'r');
     try {

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ConfigError } from '../../../src/common/config/config-error';
+import { type Environment, type Flags, isLoopback, loadConfig } from '../../../src/common/config/load-config';
+import { SETTINGS } from '../../../src/common/config/settings';
+
+const ROOT = { uid: 0, cwd: '/srv' };
+const load = (flags: Flags = {}, env: Environment = {}, host = ROOT) => loadConfig(flags, env, host);
+
+function refused(flags: Flags, env: Environment, ...texts: RegExp[]): void {
+  assert.throws(
+    () => load(flags, env),
+    (error: unknown) => {
+      assert.ok(error instanceof ConfigError);
+      for (const text of texts) assert.match(error.message, text);
+      return true;
+    },
+  );
+}
+
+describe('loadConfig', () => {
+  it('has the documented defaults', () => {
+    assert.deepEqual(Object.fromEntries(Object.entries(load({}, { HOME: '/home/a' }))), {
+      bindHost: '127.0.0.1',
+      bindPort: 8889,
+      statePath: '/var/lib/forkd/state.json',
+      snapshotRoot: '/home/a/.local/share/forkd/snapshots',
+      auditLogPath: '/var/log/forkd/audit.log',
+      tokenFile: undefined,
+      tlsCert: undefined,
+      tlsKey: undefined,
+      prewarmScratchDir: '/dev/shm/forkd-prewarm',
+      branchConcurrency: 4,
+      engine: 'auto',
+      qemu: 'qemu-system-x86_64',
+      runDir: '/run/forkd',
+      imageRoot: '/home/a/.local/share/forkd/images',
+      logLevel: 'info',
+    });
+  });
+
+  it('lets a flag beat the environment and the environment the default', () => {
+    const flags = { bind: '127.0.0.2:1', engine: 'qemu' };
+    const env = { FORKD_BIND: '127.0.0.3:2', FORKD_ENGINE: 'firecracker', FORKD_BRANCH_CONCURRENCY: '9' };
+    const config = load(flags, env);
+    assert.deepEqual(
+      [config.bindHost, config.bindPort, config.engine, config.branchConcurrency],
+      ['127.0.0.2', 1, 'qemu', 9],
+    );
+  });
+
+  it('reads every setting from its flag and from its variable', () => {
+    for (const { flag, env } of SETTINGS) {
+      const value =
+        flag === 'bind'
+          ? '[::1]:9'
+          : flag === 'engine'
+            ? 'qemu'
+            : flag === 'branch-concurrency'
+              ? '2'
+              : '/x/y';
+      const more = flag.startsWith('tls-') ? { FORKD_TLS_CERT: '/c', FORKD_TLS_KEY: '/k' } : {};
+      const byFlag = load({ [flag]: value }, more);
+      const byEnv = load({}, { ...more, [env]: value });
+      assert.deepEqual(byFlag, byEnv, flag);
+      assert.notDeepEqual(byFlag, load({}, more), flag);
+    }
+  });
+
+  it('makes relative paths absolute', () => {
+    const config = load({ state: 'data/state.json', 'snapshot-root': '../snaps' });
+    assert.deepEqual(
+      [config.statePath, config.snapshotRoot, config.imageRoot],
+      ['/srv/data/state.json', '/snaps', '/images'],
+    );
+  });
+
+  it('places snapshots by XDG_DATA_HOME, HOME, /tmp', () => {
+    assert.equal(load({}, { XDG_DATA_HOME: '/d', HOME: '/h' }).snapshotRoot, '/d/forkd/snapshots');
+    assert.equal(load().snapshotRoot, '/tmp/.local/share/forkd/snapshots');
+  });
+
+  it('places sockets by user', () => {
+    const user = { uid: 1000, cwd: '/' };
+    assert.equal(load({}, { XDG_RUNTIME_DIR: '/run/user/1000' }, user).runDir, '/run/user/1000/forkd');
+    assert.equal(load({}, {}, user).runDir, '/tmp/forkd-1000');
+    assert.equal(load({}, { XDG_RUNTIME_DIR: '/run/user/0' }).runDir, '/run/forkd');
+  });
+
+  it('takes IPv4 and bracketed IPv6 addresses only', () => {
+    const config = load({ bind: '[::1]:8889' });
+    assert.deepEqual([config.bindHost, config.bindPort], ['::1', 8889]);
+    for (const bind of [
+      '8889',
+      ':8889',
+      'localhost:8889',
+      '::1:8889',
+      '[127.0.0.1]:1',
+      '127.0.0.1',
+      '127.0.0.1:65536',
+      '127.0.0.1:-1',
+    ]) {
+      refused({ bind }, {}, /--bind/, new RegExp(bind.replaceAll(/[[\]]/g, '\\$&')), /ip:port/);
+    }
+  });
+
+  it('names the variable when that is where a wrong value came from', () => {
+    refused({}, { FORKD_ENGINE: 'vbox' }, /FORKD_ENGINE/, /'vbox'/, /auto, qemu or firecracker/);
+  });
+
+  it('refuses branch concurrency 0 and what is no number', () => {
+    for (const value of ['0', '-1', '1.5', 'many', '1001']) {
+      refused({ 'branch-concurrency': value }, {}, /--branch-concurrency/, /1 to 1000/);
+    }
+  });
+
+  it('refuses an empty value rather than switching something off', () => {
+    refused({}, { FORKD_TOKEN_FILE: '' }, /FORKD_TOKEN_FILE is empty/);
+    refused({ 'tls-cert': '' }, {}, /--tls-cert is empty/);
+  });
+
+  it('needs certificate and key together', () => {
+    refused({ 'tls-cert': '/c' }, {}, /--tls-key is missing/);
+    refused({}, { FORKD_TLS_KEY: '/k' }, /--tls-cert is missing/);
+  });
+
+  it('refuses to be reachable by others without a token', () => {
+    refused({ bind: '0.0.0.0:8889' }, {}, /0\.0\.0\.0/, /--token-file/);
+    refused({ bind: '[::]:8889' }, {}, /--token-file/);
+    assert.equal(load({ bind: '0.0.0.0:8889', 'token-file': '/t' }).bindHost, '0.0.0.0');
+  });
+
+  it('refuses a run directory too long for sockets', () => {
+    assert.equal(load({ 'run-dir': `/${'r'.repeat(61)}` }).runDir.length, 62);
+    refused({ 'run-dir': `/${'r'.repeat(62)}` }, {}, /--run-dir/, /63 bytes/, /at most 62/);
+  });
+
+  it('takes the log level from FORKD_LOG, else RUST_LOG', () => {
+    assert.equal(load({}, { FORKD_LOG: 'debug', RUST_LOG: 'error' }).logLevel, 'debug');
+    assert.equal(load({}, { RUST_LOG: 'hyper=trace,WARN' }).logLevel, 'warn');
+    assert.equal(load({}, { RUST_LOG: 'forkd_controller=debug,tower=off' }).logLevel, 'debug');
+    assert.equal(load({}, { RUST_LOG: 'off' }).logLevel, 'silent');
+    assert.equal(load({}, { RUST_LOG: 'nonsense' }).logLevel, 'info');
+    refused({}, { FORKD_LOG: 'loud' }, /FORKD_LOG/, /'loud'/, /debug/);
+  });
+});
+
+describe('isLoopback', () => {
+  it('knows the loopback addresses of both families', () => {
+    for (const address of ['127.0.0.1', '127.255.0.3', '::1', '::ffff:127.0.0.1'])
+      assert.ok(isLoopback(address), address);
+    for (const address of ['0.0.0.0', '::', '10.0.0.1', '128.0.0.1', '::2'])
+      assert.ok(!isLoopback(address), address);
+  });
+});
