@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { PackagesRecipe } from '../domain/recipes';
 
@@ -88,4 +88,18 @@ export async function writeGuestFiles(
     await mkdir(dirname(join(root, path)), { recursive: true });
     await writeFile(join(root, path), content);
   }
+}
+
+/** Makes one file of the certificate authorities, as the maintainer script of ca-certificates would. */
+export async function bundleCertificates(root: string): Promise<void> {
+  const source = join(root, 'usr/share/ca-certificates');
+  const names = await readdir(source, { recursive: true }).catch(() => []);
+  const certificates: string[] = [];
+  for (const name of names.filter((path) => path.endsWith('.crt')).sort()) {
+    certificates.push((await readFile(join(source, name), 'utf8')).trimEnd());
+  }
+  if (certificates.length === 0) return;
+  await mkdir(join(root, 'etc/ssl/certs'), { recursive: true });
+  await writeFile(join(root, 'etc/ssl/certs/ca-certificates.crt'), `${certificates.join('\n')}\n`);
+  await rm(source, { recursive: true });
 }

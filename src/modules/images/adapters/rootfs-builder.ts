@@ -7,7 +7,7 @@ import type { PackagesRecipe } from '../domain/recipes';
 import type { Apt } from './apt';
 import type { BuildContext } from './build-context';
 import { writeExt4 } from './ext4-image';
-import { writeGuestFiles } from './guest-files';
+import { bundleCertificates, writeGuestFiles } from './guest-files';
 import { runTool, TOOL_ENV } from './run-tool';
 import { addLinks, dropPaths, layoutOf, mergeUsr } from './staging';
 
@@ -38,6 +38,7 @@ export class RootfsBuilder {
     await mkdir(root);
     await unpack(archives, root, context);
     await mergeUsr(root);
+    await bundleCertificates(root);
     await addLinks(root, recipe.links);
     await addApplets(root);
     await dropPaths(root, recipe.drop);

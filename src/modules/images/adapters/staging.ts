@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs';
 import { lstat, mkdir, readdir, readlink, rename, rm, rmdir, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { errnoOf } from '../../../common/errors/domain-error';
 import type { LayoutEntry } from '../domain/ext4-layout';
 import { SPECIAL_DIRECTORIES } from './guest-files';
@@ -37,7 +37,9 @@ async function moveInto(from: string, to: string): Promise<void> {
 /** Makes the links that are not there yet. */
 export async function addLinks(root: string, links: Readonly<Record<string, string>>): Promise<void> {
   for (const [path, target] of Object.entries(links)) {
-    if ((await lstatOrUndefined(join(root, path))) === undefined) await symlink(target, join(root, path));
+    if ((await lstatOrUndefined(join(root, path))) !== undefined) continue;
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await symlink(target, join(root, path));
   }
 }
 

@@ -33,7 +33,17 @@ export interface PackagesRecipe {
   readonly env: Readonly<Record<string, string>>;
 }
 
-const SHELL_PACKAGES = ['bash', 'busybox-static', 'coreutils', 'dash', 'findutils', 'grep', 'sed', 'tzdata'];
+const BASE_PACKAGES = [
+  'bash',
+  'busybox-static',
+  'ca-certificates',
+  'coreutils',
+  'dash',
+  'findutils',
+  'grep',
+  'sed',
+  'tzdata',
+];
 
 const PYTHON_RUNTIME: RuntimeRecipe = {
   name: 'python',
@@ -58,15 +68,16 @@ const DOCUMENTATION = [
 const PYTHON: PackagesRecipe = {
   name: 'python',
   description: 'Python 3 with its standard library, a shell and the usual commands',
-  packages: [...SHELL_PACKAGES, 'python3'],
-  without: ['debconf', 'debianutils', 'dpkg', 'perl-base', 'readline-common'],
+  packages: [...BASE_PACKAGES, 'python3'],
+  without: ['debconf', 'debianutils', 'dpkg', 'openssl', 'perl-base', 'readline-common'],
   drop: [
     ...DOCUMENTATION,
     '/usr/lib/python3.11/test',
     '/usr/share/zoneinfo/right',
     '/usr/share/zoneinfo/posix',
   ],
-  links: {},
+  // Where OpenSSL looks for the bundle.
+  links: { '/usr/lib/ssl/cert.pem': '/etc/ssl/certs/ca-certificates.crt' },
   runtimes: [PYTHON_RUNTIME],
   compilePython: true,
   env: {},
@@ -80,6 +91,7 @@ export const RECIPES: readonly PackagesRecipe[] = [
     description: 'The python image with NumPy',
     packages: [...PYTHON.packages, 'python3-numpy'],
     links: {
+      ...PYTHON.links,
       '/usr/lib/x86_64-linux-gnu/libblas.so.3': 'blas/libblas.so.3',
       '/usr/lib/x86_64-linux-gnu/liblapack.so.3': 'lapack/liblapack.so.3',
     },
