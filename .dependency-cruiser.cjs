@@ -7,7 +7,14 @@ module.exports = {
       comment: 'Domain code knows nothing of Nest, Fastify, HTTP or the operating system.',
       severity: 'error',
       from: { path: '^src/modules/[^/]+/domain/' },
-      to: { pathNot: ['^src/modules/[^/]+/domain/', '^src/common/errors/', '^(buffer|crypto|path|util)$', '^node:(buffer|crypto|path|util)$'] },
+      to: {
+        pathNot: [
+          '^src/modules/[^/]+/domain/',
+          '^src/common/errors/',
+          '^(buffer|crypto|path|util)$',
+          '^node:(buffer|crypto|path|util)$',
+        ],
+      },
     },
     {
       name: 'ports-know-no-adapter',
@@ -32,7 +39,15 @@ module.exports = {
       name: 'cli-imports-nothing-of-the-daemon',
       severity: 'error',
       from: { path: ['^src/cli\\.ts$', '^src/modules/cli/'] },
-      to: { path: ['^src/modules/(?!cli/)', '^src/app\\.', '^src/main\\.ts$', '^src/common/http/', '@nestjs/platform-fastify'] },
+      to: {
+        path: [
+          '^src/modules/(?!cli/)',
+          '^src/app\\.',
+          '^src/main\\.ts$',
+          '^src/common/http/',
+          '@nestjs/platform-fastify',
+        ],
+      },
     },
     {
       name: 'only-the-root-lists-modules',
@@ -40,13 +55,26 @@ module.exports = {
       from: { path: '^src/modules/' },
       to: { path: '^src/app\\.' },
     },
-    { name: 'no-orphans', severity: 'error', from: { orphan: true, pathNot: ['\\.d\\.ts$', '^src/(main|cli)\\.ts$', 'worker\\.ts$'] }, to: {} },
-    { name: 'not-to-dev-dep', severity: 'error', from: { path: '^src' }, to: { dependencyTypes: ['npm-dev'] } },
+    {
+      name: 'no-orphans',
+      severity: 'error',
+      from: { orphan: true, pathNot: ['\\.d\\.ts$', '^src/(main|cli)\\.ts$', 'worker\\.ts$'] },
+      to: {},
+    },
+    {
+      name: 'not-to-dev-dep',
+      severity: 'error',
+      from: { path: '^src' },
+      to: { dependencyTypes: ['npm-dev'] },
+    },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'require', 'node', 'default'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default'],
+    },
   },
 };

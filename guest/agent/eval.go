@@ -50,6 +50,7 @@ func (s *server) startEval(st *stream, params []byte) {
 		limitMS = maxTimeoutMS
 	}
 	limit := time.Duration(limitMS) * time.Millisecond
+	s.handOver(st)
 	go func() {
 		e := &evaluation{runtime: r, code: code, limit: limit, cancelled: st.cancelled}
 		e.deadline = time.Now().Add(limit)

@@ -124,6 +124,7 @@ func (s *server) startExec(st *stream, params []byte) {
 		s.fail(st, *f)
 		return
 	}
+	s.handOver(st)
 	go x.run(p.timeoutMS)
 }
 

@@ -60,7 +60,6 @@ func (s *server) serve() error {
 			s.endConnection()
 			continue
 		}
-		s.out.hold()
 		s.decoder.feed(buf[:n])
 		s.out.flush()
 	}
@@ -146,6 +145,7 @@ func (s *server) onRequestFrame(f frame) bool {
 		message = append(earlier, message...)
 	}
 	st := newStream(f.stream, s.epoch, &s.out)
+	st.inline = true
 	s.mu.Lock()
 	full := len(s.streams) >= maxOpenRequests
 	if !full {
@@ -165,6 +165,12 @@ func (s *server) dropParts(id uint32) {
 		s.partBytes -= len(p)
 		delete(s.parts, id)
 	}
+}
+
+// handOver is called before another goroutine takes a stream on: what was said before it sends anything goes first.
+func (s *server) handOver(st *stream) {
+	st.inline = false
+	s.out.flush()
 }
 
 // dispatch runs a method. What is quick runs on the reading goroutine, so that it is done before the next request.
@@ -256,6 +262,10 @@ func (s *server) close(st *stream, response []byte) {
 		delete(s.streams, st.id)
 	}
 	s.mu.Unlock()
+	if st.inline && len(response) <= maxPayload {
+		s.out.batch = appendFrame(s.out.batch, frameResponse, 0, st.id, response)
+		return
+	}
 	s.out.sendMessage(st.epoch, frameResponse, st.id, response)
 }
 

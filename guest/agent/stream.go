@@ -9,6 +9,8 @@ type stream struct {
 	out   *frameWriter
 	// cancelled is closed when the host abandons the request.
 	cancelled chan struct{}
+	// inline: the request is still in the hands of the reading goroutine.
+	inline bool
 
 	mu       sync.Mutex
 	changed  *sync.Cond // credit came, or nothing needs credit any more

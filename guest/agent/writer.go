@@ -12,40 +12,9 @@ type frameWriter struct {
 	epoch uint32 // atomic: the connection's number; frames of an earlier one are dropped
 	mu    sync.Mutex
 	buf   []byte
-	// held: the reading goroutine is handling what it read at once, and its frames go out together.
-	held bool
-}
-
-// hold makes frames wait for flush; frames past what the buffer holds go out at once.
-func (w *frameWriter) hold() {
-	w.mu.Lock()
-	w.held = true
-	w.mu.Unlock()
-}
-
-func (w *frameWriter) flush() {
-	w.mu.Lock()
-	w.held = false
-	w.writeOut()
-	w.mu.Unlock()
-}
-
-func (w *frameWriter) writeOut() {
-	if len(w.buf) > 0 {
-		w.port.write(w.buf)
-		w.buf = w.buf[:0]
-	}
-}
-
-// add puts one frame into the buffer; the lock is held.
-func (w *frameWriter) add(kind, channel byte, stream uint32, payload []byte) {
-	if len(w.buf)+headerSize+len(payload) > cap(w.buf) {
-		w.writeOut()
-	}
-	at := len(w.buf)
-	w.buf = w.buf[:at+headerSize]
-	putHeader(w.buf[at:], kind, channel, stream, len(payload))
-	w.buf = append(w.buf, payload...)
+	// batch is what the reading goroutine has to say to the bytes it read at once: one write, where a fork's first write
+	// costs most. It is that goroutine's own.
+	batch []byte
 }
 
 // newEpoch cuts off all earlier connections; it waits for nothing.
@@ -55,12 +24,9 @@ func (w *frameWriter) newEpoch() uint32 { return atomic.AddUint32(&w.epoch, 1) }
 func (w *frameWriter) send(epoch uint32, kind, channel byte, stream uint32, payload []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if atomic.LoadUint32(&w.epoch) != epoch {
-		return
-	}
-	w.add(kind, channel, stream, payload)
-	if !w.held {
-		w.writeOut()
+	if atomic.LoadUint32(&w.epoch) == epoch {
+		w.buf = appendFrame(w.buf[:0], kind, channel, stream, payload)
+		w.port.write(w.buf)
 	}
 }
 
@@ -73,14 +39,26 @@ func (w *frameWriter) sendMessage(epoch uint32, kind byte, stream uint32, messag
 	w.send(epoch, kind, 0, stream, message)
 }
 
-// answerSync writes the answer to SYNC and HELLO, after the frame that is being written.
+// answerSync puts the answer to SYNC and HELLO into the batch, in place of what an earlier connection would have got.
 func (w *frameWriter) answerSync(nonce, hello []byte) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.buf = append(w.buf[:0], answerMagic[:]...)
-	w.buf = append(w.buf, nonce...)
-	w.add(frameHello, 0, 0, hello)
-	if !w.held {
-		w.writeOut()
+	w.batch = append(w.batch[:0], answerMagic[:]...)
+	w.batch = append(w.batch, nonce...)
+	w.batch = appendFrame(w.batch, frameHello, 0, 0, hello)
+}
+
+// flush writes the batch, after the frame that is being written.
+func (w *frameWriter) flush() {
+	if len(w.batch) == 0 {
+		return
 	}
+	w.mu.Lock()
+	w.port.write(w.batch)
+	w.mu.Unlock()
+	w.batch = w.batch[:0]
+}
+
+func appendFrame(b []byte, kind, channel byte, stream uint32, payload []byte) []byte {
+	var header [headerSize]byte
+	putHeader(header[:], kind, channel, stream, len(payload))
+	return append(append(b, header[:]...), payload...)
 }
