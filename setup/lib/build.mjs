@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 import { mustRun } from './run.mjs';
 
 const STAMP = 'dist/.stamp';
-const SOURCES = ['src', 'guest', 'setup/build-agent.mjs', 'setup/lib/agent.mjs'];
+const SOURCES = ['src', 'guest', 'setup/build-agent.mjs', 'setup/bundle-cli.mjs', 'setup/lib/agent.mjs'];
 const CONFIGURATION = [
   '.swcrc',
   'nest-cli.json',

@@ -153,8 +153,8 @@ describe('a snapshot and its children', () => {
     assert.equal((await evaluate(id, '2+2')).result, '4');
     assert.equal((await evaluate(id, 'json.dumps([1])')).result, "'[1]'", 'json is not warm');
     await host.client.json(204, 'DELETE', `/v1/sandboxes/${id}`);
-    assert.equal(await host.client.error(404, 'DELETE', `/v1/sandboxes/${id}`), 'sandbox ID not found');
-    assert.equal(await host.client.error(404, 'POST', `/v1/sandboxes/${id}/ping`), 'sandbox ID not found');
+    assert.equal(await host.client.error(404, 'DELETE', `/v1/sandboxes/${id}`), `sandbox ${id} not found`);
+    assert.equal(await host.client.error(404, 'POST', `/v1/sandboxes/${id}/ping`), `sandbox ${id} not found`);
   });
 
   it('keeps sandboxes over a restart of the daemon, with what they were doing', async () => {

@@ -33,7 +33,7 @@ export class SandboxesService implements OnModuleDestroy {
 
   get(id: string): SandboxRecord {
     const record = this.registry.getSandbox(id);
-    if (!record) throw notFound();
+    if (!record) throw notFound(id);
     return record;
   }
 
@@ -79,7 +79,7 @@ export class SandboxesService implements OnModuleDestroy {
   /** Kills a sandbox and forgets it. @throws DomainError not_found, also for one whose removal is under way. */
   async remove(id: string): Promise<void> {
     this.get(id);
-    if (this.ending.has(id)) throw notFound();
+    if (this.ending.has(id)) throw notFound(id);
     const work = this.end(id);
     this.ending.set(id, work);
     try {
@@ -147,6 +147,6 @@ export class SandboxesService implements OnModuleDestroy {
   }
 }
 
-function notFound(): DomainError {
-  return new DomainError('not_found', 'sandbox ID not found');
+function notFound(id: string): DomainError {
+  return new DomainError('not_found', `sandbox ${id} not found`);
 }

@@ -161,7 +161,6 @@ export class SnapshotBuilderService {
     const pauseMs = Math.round(performance.now() - paused);
     await vm.kill();
     await rm(join(staging, '.boot-memory'));
-    await chmod(memoryPath, 0o400);
     const manifest: SnapshotManifest = {
       format: MANIFEST_FORMAT,
       vmstate: VMSTATE_FILE,
