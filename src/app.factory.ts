@@ -38,8 +38,22 @@ export async function createApp(
     // Start errors are the caller's to report, in one line; so the framework must not print its own.
     { abortOnError: false, bodyParser: false, bufferLogs: true, autoFlushLogs: false },
   );
+  return openApp(app, config, pipeline, options.logger);
+}
+
+/**
+ * Opens what an application that was put together needs, in this order: log, audit log, modules, routes.
+ *
+ * @throws errors whose message says what to change; the application is closed then.
+ */
+export async function openApp(
+  app: NestFastifyApplication,
+  config: DaemonConfig,
+  pipeline: RequestPipeline,
+  logger?: LoggerService,
+): Promise<NestFastifyApplication> {
   try {
-    app.useLogger(options.logger ?? app.get(DaemonLogger));
+    app.useLogger(logger ?? app.get(DaemonLogger));
     app.flushLogs();
     if (config.logLevel === 'debug' || config.logLevel === 'trace') logRequests(pipeline);
     await app.get(AuditSink).open();

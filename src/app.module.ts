@@ -10,6 +10,7 @@ import { AuditModule } from './modules/audit/audit.module';
 import { AuthModule } from './modules/auth/auth.module';
 import { HealthModule } from './modules/health/health.module';
 import { MetricsEndpointModule, MetricsModule } from './modules/metrics/metrics.module';
+import { OpenApiModule } from './modules/openapi/openapi.module';
 import { RegistryModule } from './modules/registry/registry.module';
 import { SandboxesModule } from './modules/sandboxes/sandboxes.module';
 import { SnapshotsModule } from './modules/snapshots/snapshots.module';
@@ -43,6 +44,7 @@ export class AppModule {
         HealthModule,
         MetricsModule,
         MetricsEndpointModule,
+        OpenApiModule,
         ...PRODUCT_MODULES,
         ...extra,
       ],

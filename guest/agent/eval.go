@@ -50,9 +50,11 @@ func (s *server) startEval(st *stream, params []byte) {
 		limitMS = maxTimeoutMS
 	}
 	limit := time.Duration(limitMS) * time.Millisecond
+	// Taken here, so that evals run in the order of their requests.
+	turn := r.turns.enter()
 	s.handOver(st)
 	go func() {
-		e := &evaluation{runtime: r, code: code, limit: limit, cancelled: st.cancelled}
+		e := &evaluation{runtime: r, code: code, limit: limit, turn: turn, cancelled: st.cancelled}
 		e.deadline = time.Now().Add(limit)
 		timer := time.NewTimer(limit)
 		defer timer.Stop()
@@ -91,19 +93,20 @@ type evaluation struct {
 	limit     time.Duration
 	deadline  time.Time
 	expired   <-chan time.Time
+	turn      chan struct{}
 	cancelled <-chan struct{}
 }
 
 func (e *evaluation) run() (o outcome, cancelled bool) {
 	r := e.runtime
+	defer r.turns.leave(e.turn)
 	select {
-	case <-r.turn:
+	case <-e.turn:
 	case <-e.expired:
 		return e.timeout("another eval was still running, and this one did not begin"), false
 	case <-e.cancelled:
 		return o, true
 	}
-	defer func() { r.turn <- struct{}{} }()
 	for {
 		if how := r.takeLoss(); how != "" {
 			return e.died(how+" since the last eval", "; this code did not run"), false
@@ -169,7 +172,7 @@ func (e *evaluation) runIn(i *instance, message []byte) (o outcome, cancelled bo
 		// The time is up, or the host has given up.
 		stop, expired = nil, nil
 		interrupted = true
-		i.kill(syscall.SIGINT)
+		i.interrupt()
 		grace = time.After(interruptGrace)
 	}
 }

@@ -1,35 +1,11 @@
 package main
 
 import (
-	"errors"
-	"io"
 	"os"
 	"sync"
 	"syscall"
 	"time"
 )
-
-// The runtime protocol, over two pipes the driver finds as descriptors 3 (from the agent) and 4 (to it): a 4-byte
-// length of what follows, a kind, a 4-byte number, and a body. Numbers are big-endian.
-const (
-	toDriverEval   = 'E' // body: source text
-	toDriverReseed = 'R' // body: random bytes
-	driverReady    = 'r' // fields: version of numpy or null, number of the signal that asks a busy driver to reseed
-	driverDone     = 'D' // fields: result, error, traceback, each text or null
-
-	messageHead = 5
-	maxDriver   = 4 << 20 // bytes of one message from the driver
-	nullField   = 0xffffffff
-	seedBytes   = 32
-	// pipeAtomic is a size that always fits: an idle driver has read all that came before.
-	pipeAtomic = 4096
-)
-
-type driverMessage struct {
-	kind   byte
-	id     uint32
-	fields [][]byte // nil for null
-}
 
 // instance is one process of a runtime, from its start to its end.
 type instance struct {
@@ -53,9 +29,11 @@ type instance struct {
 	used         bool // it has run code: variables would be lost
 	gone         bool
 	number       uint32 // of the last eval
+	interrupts   uint32 // sent so far
 	wantsSeed    bool
 	numpy        string
 	reseedSignal syscall.Signal
+	interruptSig syscall.Signal
 }
 
 func startInstance(children *reaper, null int, argv []string, dir string, env []string) (*instance, error) {
@@ -131,17 +109,21 @@ func (i *instance) kill(signal syscall.Signal) {
 }
 
 func (i *instance) becomeReady(m driverMessage) {
-	if len(m.fields) != 2 {
+	if len(m.fields) != 3 {
 		return
 	}
 	i.stdout.take()
 	i.stderr.take()
-	number, _ := parseID(string(m.fields[1]))
+	reseed, _ := parseID(string(m.fields[1]))
+	interrupt, ok := parseID(string(m.fields[2]))
+	if !ok {
+		interrupt = uint32(syscall.SIGINT)
+	}
 	i.mu.Lock()
 	first := !i.isReady
 	i.isReady = true
 	i.numpy = string(m.fields[0])
-	i.reseedSignal = syscall.Signal(number)
+	i.reseedSignal, i.interruptSig = syscall.Signal(reseed), syscall.Signal(interrupt)
 	i.mu.Unlock()
 	if first {
 		close(i.ready)
@@ -163,8 +145,20 @@ func (i *instance) beginEval(code string, random int) (message []byte, ok bool) 
 	}
 	i.busy, i.used = true, true
 	i.number++
-	message = append(driverHead(message, toDriverEval, i.number, len(code)), code...)
-	return message, true
+	var interrupts [4]byte
+	putUint32(interrupts[:], i.interrupts)
+	message = append(driverHead(message, toDriverEval, i.number, len(interrupts)+len(code)), interrupts[:]...)
+	return append(message, code...), true
+}
+
+// interrupt raises KeyboardInterrupt in the code that runs. The count tells the driver which code a signal was for: it
+// may arrive before the code has begun, or after its end.
+func (i *instance) interrupt() {
+	i.mu.Lock()
+	i.interrupts++
+	signal := i.interruptSig
+	i.mu.Unlock()
+	i.kill(signal)
 }
 
 func (i *instance) finishEval(m driverMessage) {
@@ -234,59 +228,4 @@ func (i *instance) send(message []byte, deadline time.Time) error {
 	}
 	_, err := i.in.Write(message)
 	return err
-}
-
-func driverHead(b []byte, kind byte, id uint32, body int) []byte {
-	var head [4 + messageHead]byte
-	putUint32(head[:], uint32(messageHead+body))
-	head[4] = kind
-	putUint32(head[5:], id)
-	return append(b, head[:]...)
-}
-
-// seedMessage draws from the kernel, which the identity has just reseeded; the host's own entropy stays out of reach of
-// the programs.
-func seedMessage(b []byte, random int) []byte {
-	var seed [seedBytes]byte
-	for {
-		if _, err := readRaw(random, seed[:]); err != syscall.EINTR {
-			break
-		}
-	}
-	return append(driverHead(b, toDriverReseed, 0, seedBytes), seed[:]...)
-}
-
-var errDriver = errors.New("the driver sent what is no message")
-
-func readDriverMessage(r io.Reader) (driverMessage, error) {
-	var head [4 + messageHead]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return driverMessage{}, err
-	}
-	length := getUint32(head[:])
-	if length < messageHead || length > maxDriver {
-		return driverMessage{}, errDriver
-	}
-	m := driverMessage{kind: head[4], id: getUint32(head[5:])}
-	body := make([]byte, length-messageHead)
-	if _, err := io.ReadFull(r, body); err != nil {
-		return m, err
-	}
-	for len(body) > 0 {
-		if len(body) < 4 {
-			return m, errDriver
-		}
-		size := getUint32(body)
-		body = body[4:]
-		if size == nullField {
-			m.fields = append(m.fields, nil)
-			continue
-		}
-		if uint64(size) > uint64(len(body)) {
-			return m, errDriver
-		}
-		m.fields = append(m.fields, body[:size:size])
-		body = body[size:]
-	}
-	return m, nil
 }

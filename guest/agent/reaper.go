@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/signal"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -22,12 +23,15 @@ type child struct {
 type reaper struct {
 	mu       sync.Mutex
 	children map[int]*child
-	started  chan struct{}
 }
 
 func newReaper() *reaper {
-	r := &reaper{children: map[int]*child{}, started: make(chan struct{}, 1)}
-	go r.run()
+	r := &reaper{children: map[int]*child{}}
+	// A thread that waits in the kernel would be simpler; it would also keep Go's only processor until the monitor, which
+	// calmScheduler has made slow, takes it away.
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGCHLD)
+	go r.run(ended)
 	return r
 }
 
@@ -45,15 +49,11 @@ func (r *reaper) start(path string, argv []string, attr *syscall.ProcAttr, onExi
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case r.started <- struct{}{}:
-	default:
-	}
 	return c, nil
 }
 
 // kill signals a child that was not reaped yet; the whole group when group is set.
-func (r *reaper) kill(c *child, signal syscall.Signal, group bool) {
+func (r *reaper) kill(c *child, sig syscall.Signal, group bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c.reaped {
@@ -64,20 +64,21 @@ func (r *reaper) kill(c *child, signal syscall.Signal, group bool) {
 		pid = -pid
 	}
 	// ESRCH: it has ended already.
-	_ = syscall.Kill(pid, signal)
+	_ = syscall.Kill(pid, sig)
 }
 
-func (r *reaper) run() {
-	for {
-		pid, err := waitAny()
-		switch err {
-		case nil:
+// run reaps all that have ended whenever any has: signals that come close together are one.
+func (r *reaper) run(ended <-chan os.Signal) {
+	for range ended {
+		for {
+			pid, err := endedChild()
+			if err == syscall.EINTR {
+				continue
+			}
+			if err != nil || pid == 0 {
+				break
+			}
 			r.reap(pid)
-		case syscall.EINTR:
-		case syscall.ECHILD:
-			<-r.started
-		default:
-			fatal("waiting for children: " + err.Error())
 		}
 	}
 }
@@ -104,15 +105,16 @@ func (r *reaper) reap(pid int) {
 
 const (
 	pAll    = 0
+	wNohang = 1
 	wExited = 4
 	wNowait = 0x1000000
 )
 
-// waitAny waits for any child to end, and leaves it a zombie. It holds a thread while it waits: a SIGCHLD handler would
-// hold two.
-func waitAny() (int, error) {
+// endedChild returns a child that has ended and leaves it a zombie; 0 when there is none.
+func endedChild() (int, error) {
 	var info [32]int32 // siginfo_t: 128 bytes; the pid follows three ints and, on 64-bit machines, padding
-	_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, pAll, 0, uintptr(unsafe.Pointer(&info[0])), wExited|wNowait, 0, 0)
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_WAITID, pAll, 0, uintptr(unsafe.Pointer(&info[0])),
+		wExited|wNowait|wNohang, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

@@ -20,7 +20,7 @@ type warmRuntime struct {
 	argv     []string
 	guest    *guest
 	children *reaper
-	turn     chan struct{} // holds one token; evals take turns
+	turns    turns
 
 	mu      sync.Mutex
 	current *instance
@@ -30,11 +30,7 @@ type warmRuntime struct {
 }
 
 func newRuntime(name string, argv []string, g *guest, children *reaper) *warmRuntime {
-	r := &warmRuntime{
-		name: name, argv: argv, guest: g, children: children,
-		turn: make(chan struct{}, 1), changed: make(chan struct{}),
-	}
-	r.turn <- struct{}{}
+	r := &warmRuntime{name: name, argv: argv, guest: g, children: children, changed: make(chan struct{})}
 	go r.supervise()
 	return r
 }

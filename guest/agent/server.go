@@ -194,43 +194,6 @@ func (s *server) dispatch(st *stream, message []byte) {
 	}
 }
 
-func splitRequest(message []byte) (method string, params []byte, problem string) {
-	r := jsonReader{text: message}
-	r.object(func(key string) {
-		switch key {
-		case "method":
-			method = r.string()
-		case "params":
-			params = r.value()
-		default:
-			r.skip()
-		}
-	})
-	r.end()
-	return method, params, r.problem
-}
-
-// readParams decodes params; member reads the value of a key, or returns false to have it skipped.
-func readParams(params []byte, member func(r *jsonReader, key string) bool) *failure {
-	if len(params) == 0 {
-		return nil
-	}
-	r := &jsonReader{text: params}
-	r.object(func(key string) {
-		// null is as good as nothing for all members.
-		if r.literal("null") {
-			return
-		}
-		if !member(r, key) {
-			r.skip()
-		}
-	})
-	if r.problem != "" {
-		return invalid("params: " + r.problem)
-	}
-	return nil
-}
-
 func (s *server) finish(st *stream, method func(params []byte) ([]byte, *failure), params []byte) {
 	result, f := method(params)
 	if f != nil {
@@ -266,33 +229,8 @@ func (s *server) close(st *stream, response []byte) {
 		s.out.batch = appendFrame(s.out.batch, frameResponse, 0, st.id, response)
 		return
 	}
-	s.out.sendMessage(st.epoch, frameResponse, st.id, response)
-}
-
-// failure is the error of a RESPONSE.
-type failure struct {
-	code    string
-	message string
-}
-
-func invalid(message string) *failure { return &failure{"invalid", message} }
-
-func cancelledFailure() failure { return failure{"cancelled", "the request was cancelled"} }
-
-func (s *server) ping(params []byte) ([]byte, *failure) {
-	numpy, ready := "not-installed", true
-	for _, r := range s.runtimes {
-		up, version := r.status()
-		ready = ready && up
-		if version != "" {
-			numpy = version
-		}
+	if st.inline {
+		s.out.flush()
 	}
-	b := append([]byte(nil), `{"pong":true,"pid":`...)
-	b = appendInt(b, int64(s.guest.pid))
-	b = append(b, `,"agent_lang":"python","numpy_version":`...)
-	b = appendJSONString(b, []byte(numpy))
-	b = append(b, `,"warmup_ready":`...)
-	b = appendBool(b, ready)
-	return append(b, '}'), nil
+	s.out.sendMessage(st.epoch, frameResponse, st.id, response)
 }

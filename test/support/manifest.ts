@@ -18,7 +18,7 @@ export function sampleManifest(changes: Partial<SnapshotManifest> = {}): Snapsho
       image_digest: '0'.repeat(64),
       runtimes: ['python'],
     },
-    memory_sha256: 'a'.repeat(64),
+    memory_digest: 'a'.repeat(64),
     memory_seal: { ino: '1', mtime_ns: '1', bytes: 64 * 1024 * 1024 },
     vmstate_sha256: 'b'.repeat(64),
     rootfs_bytes: 4096,

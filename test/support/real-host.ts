@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from '../../src/app.factory';
@@ -92,17 +92,17 @@ export class RealHost {
     return pids;
   }
 
-  /** All that is there of VMs: processes, run directories, half-written snapshots and sandbox entries. */
+  /** All that is there of VMs: processes, run directories, half-written snapshots, what is kept for them, and entries. */
   async traces(): Promise<string[]> {
-    const entries = async (dir: string): Promise<string[]> => readdir(dir).catch(() => []);
+    const { runDir, snapshotRoot } = this.config;
+    const below = async (dir: string): Promise<string[]> =>
+      (await readdir(dir).catch(() => [])).map((name) => relative(this.root, join(dir, name)));
+    const hidden = ['.origins', '.assembled'].map((name) => join(snapshotRoot, name));
     return [
       ...(await this.vmProcesses()).map((pid) => `process ${pid}`),
-      ...(await entries(this.config.runDir))
-        .filter((name) => name !== '.kvm-probe.json')
-        .map((name) => `run/${name}`),
-      ...(await entries(this.config.snapshotRoot))
-        .filter((name) => name.startsWith('.'))
-        .map((name) => `snapshots/${name}`),
+      ...(await below(runDir)).filter((path) => !path.endsWith('.kvm-probe.json')),
+      ...(await below(snapshotRoot)).filter((path) => /^\.(new|trash)-/.test(basename(path))),
+      ...(await Promise.all(hidden.map(below))).flat(),
       ...(await this.client.json<{ id: string }[]>(200, 'GET', '/v1/sandboxes')).map(
         ({ id }) => `entry ${id}`,
       ),

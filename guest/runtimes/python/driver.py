@@ -1,9 +1,9 @@
 """The warm Python runtime: evaluates code for the agent in one interpreter that keeps its variables.
 
 The agent is reached over two pipes, descriptor 3 to read and 4 to write. A message is a 4-byte length of what follows,
-a kind, a 4-byte number, and a body; numbers are big-endian. From the agent: E, source text; R, a seed. To the agent:
-r (ready), D (done) with the number of its E; their bodies are fields, each a 4-byte length and UTF-8 text, or
-0xffffffff for null. Standard output and error are pipes the agent reads all the time.
+a kind, a 4-byte number, and a body; numbers are big-endian. From the agent: E, the number of interrupts sent before it
+and source text; R, a seed. To the agent: r (ready), D (done) with the number of its E; their bodies are fields, each a
+4-byte length and UTF-8 text, or 0xffffffff for null. Standard output and error are pipes the agent reads all the time.
 """
 
 import ast
@@ -22,6 +22,7 @@ import os
 import pathlib
 import random
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -39,10 +40,12 @@ MAX_ERROR = 64 << 10
 MAX_SOURCES = 64
 FIRST_PRIVATE_FD = 500
 RESEED_SIGNAL = signal.SIGRTMIN + 10
+# Not SIGINT: code that handles that one can still be interrupted, and may send it to itself.
+INTERRUPT_SIGNAL = signal.SIGRTMIN + 11
 
 # Bound here, so that code which replaces a function of a module does not change the driver.
 _read, _write, _dup2, _getpid, _exit = os.read, os.write, os.dup2, os.getpid, os._exit
-_pack, _unpack = struct.pack, struct.unpack
+_pack, _unpack, _select = struct.pack, struct.unpack, select.select
 _repr, _compile, _exec, _eval = repr, compile, exec, eval
 
 
@@ -84,6 +87,10 @@ class Channel:
         length, kind, number = _unpack(">IcI", head)
         body = self._exactly(length - 5)
         return None if body is None else (kind, number, body)
+
+    def pending(self):
+        """A message has begun to arrive."""
+        return bool(_select([self.source], [], [], 0)[0])
 
     def _exactly(self, size):
         data = b""
@@ -180,8 +187,11 @@ def _trace(error):
 
 
 class Runtime:
-    def __init__(self):
+    def __init__(self, channel):
+        self.channel = channel
         self.busy = False
+        self.interrupts = 0
+        self.seed_is_due = False
         self.count = 0
         self.sources = collections.deque()
         self.main = types.ModuleType("__main__")
@@ -195,12 +205,17 @@ class Runtime:
         # Classes of evaluated code say they are of __main__, and pickle looks for them there.
         sys.modules["__main__"] = self.main
 
-    def evaluate(self, code):
-        """(result, error, traceback) as bytes or None, and the exception."""
+    def evaluate(self, code, interrupts=0):
+        """(result, error, traceback) as bytes or None, and the exception. `interrupts` came before the code did."""
         error = None
         try:
             try:
                 self.busy = True
+                # Signals for this code may have come before it.
+                if self.seed_is_due:
+                    self._take_seed()
+                if self.interrupts > interrupts:
+                    raise KeyboardInterrupt
                 return self._run(code), None, None, None
             finally:
                 self.busy = False
@@ -247,16 +262,27 @@ class Runtime:
         if generator is not None:
             generator.seed(list(_unpack(">%dI" % (len(seed) // 4), seed)))
 
+    def _take_seed(self):
+        """While code runs, all the agent sends is seeds."""
+        self.seed_is_due = False
+        if self.channel.pending():
+            message = self.channel.receive()
+            if message is not None and message[0] == b"R":
+                self.reseed(message[2])
+
     def on_interrupt(self, _number, _frame):
+        self.interrupts += 1
         if self.busy:
             raise KeyboardInterrupt
 
-    def on_reseed(self, _number, _frame, channel):
-        # While code runs, all the agent sends is seeds. Else the message is read where messages are read.
+    def on_keyboard(self, _number, _frame):
         if self.busy:
-            message = channel.receive()
-            if message is not None and message[0] == b"R":
-                self.reseed(message[2])
+            raise KeyboardInterrupt
+
+    def on_reseed(self, _number, _frame):
+        self.seed_is_due = True
+        if self.busy:
+            self._take_seed()
 
 
 def _leave(error):
@@ -279,9 +305,10 @@ def main():
     pid = _getpid()
     channel = Channel()
     output = Output()
-    runtime = Runtime()
-    signal.signal(signal.SIGINT, runtime.on_interrupt)
-    signal.signal(RESEED_SIGNAL, functools.partial(runtime.on_reseed, channel=channel))
+    runtime = Runtime(channel)
+    signal.signal(signal.SIGINT, runtime.on_keyboard)
+    signal.signal(INTERRUPT_SIGNAL, runtime.on_interrupt)
+    signal.signal(RESEED_SIGNAL, runtime.on_reseed)
     sys.argv = [""]
     sys.path[0] = ""
     # The first eval of a copy runs on pages and code that were used before.
@@ -291,7 +318,8 @@ def main():
     gc.collect()
     gc.freeze()
     version = None if numpy is None else numpy.__version__.encode()
-    channel.send(b"r", 0, [version, str(int(RESEED_SIGNAL)).encode()])
+    signals = [b"%d" % RESEED_SIGNAL, b"%d" % INTERRUPT_SIGNAL]
+    channel.send(b"r", 0, [version, *signals])
     while True:
         message = channel.receive()
         if message is None:
@@ -301,7 +329,7 @@ def main():
             runtime.reseed(body)
         elif kind == b"E":
             output.restore()
-            result, error, trace, exception = runtime.evaluate(body)
+            result, error, trace, exception = runtime.evaluate(body[4:], int.from_bytes(body[:4], "big"))
             if _getpid() != pid:
                 _leave(exception)
             output.flush()

@@ -1,4 +1,5 @@
 import { ValidateBy } from 'class-validator';
+import type { JsonSchema } from './schema';
 
 export interface MemberOptions<T> {
   /** Used when the member is absent. */
@@ -7,6 +8,19 @@ export interface MemberOptions<T> {
   readonly nullable?: boolean;
   /** The member may be absent and is undefined then. */
   readonly optional?: boolean;
+  /** What the member means, for the API's document. */
+  readonly description?: string;
+}
+
+/** The range that the domain holds numbers to, for the API's document; here only the type is checked. */
+export interface Range {
+  readonly minimum?: number;
+  readonly maximum?: number;
+}
+
+/** The alphabet that the domain holds a text to, for the API's document; here only the type is checked. */
+export interface Alphabet {
+  readonly pattern?: string;
 }
 
 export interface MemberSpec {
@@ -16,6 +30,8 @@ export interface MemberSpec {
   readonly unsigned: boolean;
   /** What is expected, for people. */
   readonly expected: string;
+  /** The same for the API's document, without default and null. */
+  readonly schema: JsonSchema;
 }
 
 const specs = new WeakMap<object, Map<string, MemberSpec>>();
@@ -28,20 +44,34 @@ export function membersOf(type: object): MemberSpec[] {
 }
 
 /** An unsigned integer up to 2^64-1; above 2^53 it loses precision, which every range check refuses anyway. */
-export function U64(options: MemberOptions<number> = {}): PropertyDecorator {
-  return member('an unsigned integer', isU64, options, true);
+export function U64(options: MemberOptions<number> & Range = {}): PropertyDecorator {
+  const { minimum = 0, maximum } = options;
+  const schema = { type: 'integer', minimum, ...(maximum === undefined ? {} : { maximum }) };
+  return member({ expected: 'an unsigned integer', schema, unsigned: true }, isU64, options);
 }
 
 export function Bool(options: MemberOptions<boolean> = {}): PropertyDecorator {
-  return member('true or false', (value) => typeof value === 'boolean', options);
+  const kind = { expected: 'true or false', schema: { type: 'boolean' } };
+  return member(kind, (value) => typeof value === 'boolean', options);
 }
 
-export function Text(options: MemberOptions<string> = {}): PropertyDecorator {
-  return member('a string', isText, options);
+export function Text(options: MemberOptions<string> & Alphabet = {}): PropertyDecorator {
+  const { pattern } = options;
+  const schema = { type: 'string', ...(pattern === undefined ? {} : { pattern }) };
+  return member({ expected: 'a string', schema }, isText, options);
 }
 
-export function TextArray(options: MemberOptions<readonly string[]> = {}): PropertyDecorator {
-  return member('an array of strings', (value) => Array.isArray(value) && value.every(isText), options);
+export function TextArray(
+  options: MemberOptions<readonly string[]> & { readonly minItems?: number } = {},
+): PropertyDecorator {
+  const { minItems } = options;
+  const schema = {
+    type: 'array',
+    items: { type: 'string' },
+    ...(minItems === undefined ? {} : { minItems }),
+  };
+  const accepts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
+  return member({ expected: 'an array of strings', schema }, accepts, options);
 }
 
 /** A string that is one of the given words. */
@@ -50,21 +80,27 @@ export function OneOf<T extends string>(
   options: MemberOptions<T> = {},
 ): PropertyDecorator {
   const expected = `one of ${words.map((word) => `"${word}"`).join(', ')}`;
-  return member(expected, (value) => words.some((word) => word === value), options);
+  const schema = { type: 'string', enum: words };
+  return member({ expected, schema }, (value) => words.some((word) => word === value), options);
+}
+
+interface Kind {
+  readonly expected: string;
+  readonly schema: JsonSchema;
+  readonly unsigned?: boolean;
 }
 
 function member(
-  expected: string,
+  { expected, schema, unsigned = false }: Kind,
   accepts: (value: unknown) => boolean,
   options: MemberOptions<unknown>,
-  unsigned = false,
 ): PropertyDecorator {
   const wanted = options.nullable === true ? `${expected} or null` : expected;
   return (prototype, property) => {
     const name = String(property);
     const type = prototype.constructor;
     const own = specs.get(type) ?? new Map<string, MemberSpec>();
-    own.set(name, { name, options, unsigned, expected: wanted });
+    own.set(name, { name, options, unsigned, expected: wanted, schema });
     specs.set(type, own);
     ValidateBy({
       name: 'member',

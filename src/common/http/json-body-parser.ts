@@ -21,7 +21,7 @@ export class JsonDocument {
 export function installJsonParser(instance: FastifyInstance): void {
   instance.removeAllContentTypeParsers();
   instance.addContentTypeParser('*', (request, payload, done) => {
-    if (request.routeOptions.config.jsonBody !== true) {
+    if (request.routeOptions.config.jsonBody === undefined) {
       done(null, undefined);
       return;
     }
@@ -38,7 +38,7 @@ export function installJsonParser(instance: FastifyInstance): void {
 
 /** Keeps Fastify from judging the content type of a body that nobody reads. */
 export function forgetUnreadContentType(request: FastifyRequest): void {
-  if (request.routeOptions.config.jsonBody !== true) delete request.raw.headers['content-type'];
+  if (request.routeOptions.config.jsonBody === undefined) delete request.raw.headers['content-type'];
 }
 
 /** @throws HttpError 415 unless the header names JSON. */

@@ -41,14 +41,18 @@ export function JsonBody(): ParameterDecorator {
     const types: unknown = Reflect.getMetadata('design:paramtypes', prototype, method);
     const type: unknown = Array.isArray(types) ? types[index] : undefined;
     // A type-only import leaves Object here, and nothing would be checked.
-    if (typeof type !== 'function' || type === Object) {
+    if (!isClass(type)) {
       throw new Error(
         `the @JsonBody() of ${String(method)} needs a DTO class as its type, imported as a value`,
       );
     }
-    mergeRouteConfig(prototype, method, { jsonBody: true });
+    mergeRouteConfig(prototype, method, { jsonBody: type });
     body(JsonShapePipe)(prototype, method, index);
   };
+}
+
+function isClass(type: unknown): type is new () => object {
+  return typeof type === 'function' && type !== Object;
 }
 
 function shapeOf(document: JsonDocument, type: new () => object): object {

@@ -1,5 +1,6 @@
 import { RouteConfig } from '@nestjs/platform-fastify';
 import type { FastifyContextConfig } from 'fastify';
+import type { QueryFlag, RouteDocumentation } from './route-documentation';
 
 /** Who may use a route: everyone, or the holder of the token. */
 export type Access = 'public' | 'bearer';
@@ -7,8 +8,11 @@ export type Access = 'public' | 'bearer';
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access;
-    /** Whether the route reads a JSON body; without it the body is never read. */
-    jsonBody?: boolean;
+    /** The DTO class of the JSON body that the route reads; without it the body is never read. */
+    jsonBody?: new () => object;
+    queryFlags?: readonly QueryFlag[];
+    /** What the API's document says about the route. */
+    documentation?: RouteDocumentation;
   }
 }
 
@@ -20,17 +24,23 @@ export function mergeRouteConfig(
   method: string | symbol,
   added: Partial<FastifyContextConfig>,
 ): void {
+  const handler = handlerOf(prototype, method);
+  const config = { ...configs.get(handler), ...added };
+  configs.set(handler, config);
+  RouteConfig(config)(prototype, method, { value: handler });
+}
+
+/** The method behind a decorator's target. */
+export function handlerOf(prototype: object, method: string | symbol): object {
   const descriptor: TypedPropertyDescriptor<unknown> | undefined = Object.getOwnPropertyDescriptor(
     prototype,
     method,
   );
   const handler = descriptor?.value;
-  if (descriptor === undefined || typeof handler !== 'function') {
+  if (typeof handler !== 'function') {
     throw new Error(`${String(method)} is not a method, so it can have no route config`);
   }
-  const config = { ...configs.get(handler), ...added };
-  configs.set(handler, config);
-  RouteConfig(config)(prototype, method, descriptor);
+  return handler;
 }
 
 /** A handler's Fastify route config as its decorators have set it so far. */

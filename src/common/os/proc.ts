@@ -1,31 +1,44 @@
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, stat } from 'node:fs/promises';
 
 /** One line of /proc/PID/maps that maps a file. */
 export interface FileMapping {
   readonly start: bigint;
   readonly end: bigint;
   readonly offset: number;
-  readonly path: string;
+  /** Device and inode of the file, which stay when it is renamed or unlinked: "fe:00 1234". */
+  readonly file: string;
 }
 
-/** The mappings of one file in a process; a file that was unlinked since is found by its old path. */
-export async function fileMappings(pid: number, path: string): Promise<FileMapping[]> {
+/** All file mappings of a process, by file. */
+export async function fileMappings(pid: number): Promise<Map<string, FileMapping[]>> {
   const maps = await readFile(`/proc/${pid}/maps`, 'utf8');
-  const found: FileMapping[] = [];
+  const found = new Map<string, FileMapping[]>();
   for (const line of maps.split('\n')) {
-    const match = /^([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) \S+ \d+\s+(.*)$/.exec(line);
+    const match = /^([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) (\S+ [1-9]\d*)\s/.exec(line);
     if (!match) continue;
-    const [, start, end, offset, name] = match;
-    if (start === undefined || end === undefined || offset === undefined || name === undefined) continue;
-    if (name !== path && name !== `${path} (deleted)`) continue;
-    found.push({
+    const [, start = '', end = '', offset = '', file = ''] = match;
+    const mapping = {
       start: BigInt(`0x${start}`),
       end: BigInt(`0x${end}`),
       offset: Number.parseInt(offset, 16),
-      path,
-    });
+      file,
+    };
+    const known = found.get(file);
+    if (known) known.push(mapping);
+    else found.set(file, [mapping]);
   }
   return found;
+}
+
+/** A path under /proc that opens a file which the process holds open, also after it was unlinked. */
+export async function openFilePath(pid: number, inode: string, bytes: number): Promise<string | undefined> {
+  const dir = `/proc/${pid}/fd`;
+  for (const name of await readdir(dir)) {
+    const path = `${dir}/${name}`;
+    const found = await stat(path, { bigint: true }).catch(() => undefined);
+    if (found?.isFile() === true && found.ino.toString() === inode && Number(found.size) === bytes) return path;
+  }
+  return undefined;
 }
 
 /** The command line of a process, or undefined when it is gone or a kernel thread. */

@@ -1,7 +1,8 @@
+import { abortReason, listenForAbort } from './abort';
 import { AgentHello, EvalResult, ExecRequest, ExecResult, GuestIdentity } from './guest-agent.types';
 import { ConnectOptions, OpenChannel, openConnection } from './guest-connect';
 import { GuestConnection } from './guest-connection';
-import { abortReason, unanswered } from './guest-error';
+import { unanswered } from './guest-error';
 import { EvalOptions, evalSpec, execSpec } from './guest-exec';
 import { JsonObject, readPing } from './guest-messages';
 import { performRequest, RequestSpec } from './guest-request';
@@ -21,7 +22,10 @@ export class GuestAgent {
   private connection: GuestConnection;
   private lastHello: AgentHello;
   private reconnecting: Promise<GuestConnection> | undefined;
-  private readonly closing = new AbortController();
+  /** Why no call is served any more. */
+  private closeReason: Error | undefined;
+  /** Ends the attempt to connect again that is under way. */
+  private attempt: AbortController | undefined;
   private readonly settleClosed: () => void;
 
   private constructor(
@@ -88,9 +92,10 @@ export class GuestAgent {
 
   /** Closes the channel for good and fails open calls; programs in the guest run on. Idempotent. */
   close(): void {
-    if (this.closing.signal.aborted) return;
+    if (this.closeReason !== undefined) return;
     const reason = unanswered('its client was closed');
-    this.closing.abort(reason);
+    this.closeReason = reason;
+    this.attempt?.abort(reason);
     this.connection.close(reason);
     const pending = this.reconnecting?.catch(() => undefined) ?? Promise.resolve();
     void Promise.all([this.connection.released, pending]).then(this.settleClosed);
@@ -111,16 +116,19 @@ export class GuestAgent {
   }
 
   private async connectAgain(): Promise<GuestConnection> {
-    const { signal } = this.closing;
-    const connection = await openConnection(this.openChannel, { deadlineMs: this.connectDeadlineMs, signal });
+    if (this.closeReason !== undefined) throw this.closeReason;
+    const attempt = new AbortController();
+    this.attempt = attempt;
+    const options = { deadlineMs: this.connectDeadlineMs, signal: attempt.signal };
+    const connection = await openConnection(this.openChannel, options);
     // close() may come between the attempt's end and this line, when the attempt no longer hears it.
-    if (signal.aborted) {
-      connection.close(signal.reason);
-      throw abortReason(signal);
+    if (attempt.signal.aborted) {
+      connection.close(attempt.signal.reason);
+      throw abortReason(attempt.signal);
     }
     this.connection = connection;
-    this.lastHello = helloOf(this.connection);
-    return this.connection;
+    this.lastHello = helloOf(connection);
+    return connection;
   }
 }
 
@@ -148,7 +156,7 @@ function waitFor<T>(attempt: Promise<GuestConnection>, spec: RequestSpec<T>): Pr
       fail(unanswered(`no answer to ${method} within ${deadlineMs} ms`));
     }, deadlineMs);
     if (signal?.aborted === true) onAbort();
-    else signal?.addEventListener('abort', onAbort, { once: true });
+    else if (signal !== undefined) listenForAbort(signal, onAbort);
     attempt.then((connection) => {
       release();
       resolve(connection);

@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
+import { abortReason, listenForAbort } from './abort';
 import { DomainError } from '../../common/errors/domain-error';
 import { GuestConnection } from './guest-connection';
-import { abortReason, GuestError, unanswered } from './guest-error';
+import { GuestError, unanswered } from './guest-error';
 import { GuestIdentity } from './guest-agent.types';
 import { readIdentity } from './guest-messages';
 import { OutgoingRequest } from './guest-stream';
@@ -54,7 +55,7 @@ class ConnectAttempt {
       return;
     }
     this.timer = setTimeout(this.onDeadline, deadlineMs);
-    signal?.addEventListener('abort', this.onAbort, { once: true });
+    if (signal !== undefined) listenForAbort(signal, this.onAbort);
     openChannel().then(this.onChannel, (error: unknown) => {
       this.fail(unanswered(error));
     });

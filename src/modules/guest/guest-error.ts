@@ -20,9 +20,3 @@ export function unanswered(reason: unknown): DomainError {
   const text = typeof reason === 'string' ? reason : errorMessage(reason);
   return new DomainError('internal', `the guest agent does not answer: ${broken}${text}`, { cause: reason });
 }
-
-/** What an aborted call rejects with. */
-export function abortReason(signal: AbortSignal): Error {
-  const reason: unknown = signal.reason;
-  return reason instanceof Error ? reason : new DOMException('The operation was aborted', 'AbortError');
-}

@@ -1,5 +1,6 @@
+import { abortReason, listenForAbort } from './abort';
 import { Channel } from './domain/frame';
-import { abortReason, GuestError, unanswered } from './guest-error';
+import { GuestError, unanswered } from './guest-error';
 import { GuestConnection } from './guest-connection';
 import { JsonObject } from './guest-messages';
 import { GuestStream, RequestHandler } from './guest-stream';
@@ -55,7 +56,7 @@ class PendingRequest<T> implements RequestHandler {
       ...(outputLimit !== undefined && { outputLimit }),
     });
     this.timer = setTimeout(this.onDeadline, spec.deadlineMs);
-    spec.signal?.addEventListener('abort', this.onAbort, { once: true });
+    if (spec.signal !== undefined) listenForAbort(spec.signal, this.onAbort);
   }
 
   onOutput(channel: Channel, payload: Buffer): void {

@@ -1,43 +1,82 @@
-import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import { Injectable } from '@nestjs/common';
 import { DomainError, errnoOf, errorMessage } from '../../common/errors/domain-error';
-import type { CaptureJob, CaptureResult, MemoryJob, SealResult } from './domain/jobs';
+import { runProcess } from '../../common/os/run-process';
+import type { ApplyJob, Captured, CaptureJob, FinishedCapture } from './domain/jobs';
+import { MemoryThread } from './memory-thread';
 
-const WORKER = join(__dirname, 'adapters', 'memory-worker.js');
+/** A capture whose files are open: what is left to do in the VM's pause is only the copying. */
+export interface Capture {
+  /** Copies the pages; the VM must be paused. */
+  run(): Promise<Captured>;
+  /** Hashes and makes durable what was captured; the VM may run. */
+  finish(): Promise<FinishedCapture>;
+  /** Gives up; to be called in any case, and harmless after {@link finish}. */
+  close(): Promise<void>;
+}
 
-/** Reads and writes memory images; all bulk work happens in a thread of its own. */
+/** Reads and writes memory images; all bulk work happens in threads and processes of its own. */
 @Injectable()
 export class MemoryImageService {
-  /** Writes the diverged pages of a paused VM into an image; see {@link CaptureJob}. */
-  async capture(job: Omit<CaptureJob, 'kind'>): Promise<CaptureResult> {
+  /**
+   * Opens a capture of a VM's memory; see {@link CaptureJob}.
+   *
+   * @throws DomainError internal when this user may not read the VM's memory; system errors, e.g. ENOSPC.
+   */
+  async prepareCapture(job: Omit<CaptureJob, 'kind'>): Promise<Capture> {
+    const thread = new MemoryThread({ kind: 'capture', ...job });
     try {
-      return (await runWorker({ kind: 'capture', ...job })) as CaptureResult;
+      await thread.next('ready');
     } catch (error) {
-      if (errnoOf(error) === 'EACCES' || errnoOf(error) === 'EPERM') {
-        throw new DomainError(
-          'internal',
-          `this user may not read the VM's memory (${errorMessage(error)}); run the daemon as root, or set kernel.yama.ptrace_scope to 0`,
-          { cause: error },
-        );
-      }
-      throw error;
+      await thread.stop();
+      throw readable(error);
+    }
+    return {
+      run: async () => (await thread.next('captured', 'capture')).captured,
+      finish: async () => ({ digest: (await thread.next('done', 'finish')).digest }),
+      close: () => thread.stop(),
+    };
+  }
+
+  /** Makes an image durable and tells its digest; writes its leaves where a path is given. */
+  async digest(path: string, sumsPath?: string): Promise<string> {
+    const thread = new MemoryThread({
+      kind: 'digest',
+      path,
+      ...(sumsPath === undefined ? {} : { sumsPath }),
+    });
+    try {
+      return (await thread.next('done')).digest;
+    } finally {
+      await thread.stop();
     }
   }
 
-  /** Makes an image durable and tells its sha256, 64 hex digits. */
-  async seal(path: string): Promise<string> {
-    return ((await runWorker({ kind: 'seal', path })) as SealResult).sha256;
+  /** Copies an image: shares its blocks where the file system can, keeps its holes where it cannot. */
+  async copy(from: string, to: string): Promise<void> {
+    await runProcess('cp', ['--reflink=auto', '--sparse=auto', '--', from, to]);
+  }
+
+  /**
+   * Makes the image that a chain of diffs describes, and tells its digest.
+   *
+   * @param rootPath the full image at the chain's root.
+   */
+  async assemble(rootPath: string, job: Omit<ApplyJob, 'kind'>): Promise<string> {
+    await this.copy(rootPath, job.imagePath);
+    const thread = new MemoryThread({ kind: 'apply', ...job });
+    try {
+      return (await thread.next('done')).digest;
+    } finally {
+      await thread.stop();
+    }
   }
 }
 
-function runWorker(job: MemoryJob): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(WORKER, { workerData: job });
-    worker.once('message', resolve);
-    worker.once('error', reject);
-    worker.once('exit', (code) => {
-      reject(new Error(`the memory thread ended with code ${code} and no result`));
-    });
-  });
+function readable(error: unknown): unknown {
+  if (errnoOf(error) !== 'EACCES' && errnoOf(error) !== 'EPERM') return error;
+  return new DomainError(
+    'internal',
+    `this user may not read the VM's memory (${errorMessage(error)}); run the daemon as root, or set kernel.yama.ptrace_scope to 0`,
+    { cause: error },
+  );
 }

@@ -4,6 +4,7 @@ import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { DaemonConfig } from '../../common/config/daemon-config';
 import { errorMessage } from '../../common/errors/domain-error';
 import { RegistryService } from '../registry/registry.service';
+import { SnapshotOriginsService } from '../snapshots/snapshot-origins.service';
 import { VmmEngine } from '../vmm/ports/vmm-engine';
 import { AgentLink } from './agent-link';
 import { SandboxesService } from './sandboxes.service';
@@ -20,6 +21,7 @@ export class AdoptionService implements OnApplicationBootstrap {
     private readonly engine: VmmEngine,
     private readonly sandboxes: SandboxesService,
     private readonly spawner: SpawnService,
+    private readonly origins: SnapshotOriginsService,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
@@ -41,6 +43,7 @@ export class AdoptionService implements OnApplicationBootstrap {
         for (const id of gone) draft.sandboxes.delete(id);
       });
     }
+    await this.origins.collect();
     if (records.length + killed.length + directories > 0) {
       this.logger.log(
         `adopted ${kept.size} sandboxes, dropped ${gone.length} whose VM is gone, killed ${killed.length} VMs that belonged to nobody, removed ${directories} run directories`,

@@ -2,15 +2,26 @@ import { Module } from '@nestjs/common';
 import { RegistryModule } from '../registry/registry.module';
 import { SnapshotsModule } from '../snapshots/snapshots.module';
 import { VmmModule } from '../vmm/vmm.module';
+import { MetricsModule } from '../metrics/metrics.module';
 import { AdoptionService } from './adoption.service';
+import { BranchController } from './branch/branch.controller';
+import { BranchService } from './branch/branch.service';
+import { BranchSlotsService } from './branch/branch-slots.service';
 import { GuestCallsService } from './guest-calls.service';
 import { SandboxesController } from './sandboxes.controller';
 import { SandboxesService } from './sandboxes.service';
 import { SpawnService } from './spawn.service';
 
 @Module({
-  imports: [RegistryModule, SnapshotsModule, VmmModule],
-  controllers: [SandboxesController],
-  providers: [AdoptionService, GuestCallsService, SandboxesService, SpawnService],
+  imports: [MetricsModule, RegistryModule, SnapshotsModule, VmmModule],
+  controllers: [BranchController, SandboxesController],
+  providers: [
+    AdoptionService,
+    BranchService,
+    BranchSlotsService,
+    GuestCallsService,
+    SandboxesService,
+    SpawnService,
+  ],
 })
 export class SandboxesModule {}

@@ -5,7 +5,8 @@ import { DomainError, errorMessage } from '../../common/errors/domain-error';
 import type { SandboxRecord } from '../registry/domain/records';
 import { RegistryService } from '../registry/registry.service';
 import { describeExit } from '../vmm/domain/vm';
-import { SnapshotsService } from '../snapshots/snapshots.service';
+import { type RestorableSnapshot, SnapshotOpenerService } from '../snapshots/snapshot-opener.service';
+import { SnapshotOriginsService } from '../snapshots/snapshot-origins.service';
 import { SandboxIds } from './domain/sandbox-id';
 import { requireSpawnRules, type SpawnRequest } from './domain/spawn-rules';
 import { SpawnService, type LiveVm } from './spawn.service';
@@ -23,7 +24,8 @@ export class SandboxesService implements OnModuleDestroy {
 
   constructor(
     private readonly registry: RegistryService,
-    private readonly snapshots: SnapshotsService,
+    private readonly opener: SnapshotOpenerService,
+    private readonly origins: SnapshotOriginsService,
     private readonly spawner: SpawnService,
   ) {}
 
@@ -40,37 +42,12 @@ export class SandboxesService implements OnModuleDestroy {
   /** Forks `n` children of a snapshot; each has answered when this settles. All or none. */
   async spawn(request: SpawnRequest, signal: AbortSignal): Promise<SandboxRecord[]> {
     requireSpawnRules(request);
-    const snapshot = await this.snapshots.openForSpawn(request.snapshotTag);
-    const now = Math.floor(Date.now() / 1000);
-    const ids = Array.from({ length: request.n }, () => this.ids.next(now));
-    const vms = await this.spawner.spawn(snapshot, ids, signal);
-    const records = vms.map(({ vm }, index) => ({
-      id: ids[index] ?? '',
-      snapshot_tag: request.snapshotTag,
-      netns: null,
-      guest_addr: GUEST_ADDR,
-      created_at_unix: now,
-      pid: vm.pid,
-      // Nothing limits the VM's memory yet, and a limit that does not hold is not echoed.
-      memory_limit_mib: null,
-      has_branched: false,
-      last_branch_memory_path: null,
-      branch_count: 0,
-    }));
-    try {
-      await this.registry.mutate((draft) => {
-        for (const record of records) draft.sandboxes.set(record.id, record);
-      });
-    } catch (error) {
-      await Promise.all(vms.map((vm) => this.spawner.destroy(vm)));
-      throw error;
-    }
-    records.forEach((record, index) => {
-      const vm = vms[index];
-      if (vm) this.watch(record.id, vm);
-    });
+    // Held until the children are registered, so that a deletion of the snapshot sees them.
+    const records = await this.opener.use(request.snapshotTag, (snapshot) =>
+      this.start(snapshot, request, signal),
+    );
     if (signal.aborted) {
-      await Promise.all(ids.map((id) => this.remove(id)));
+      await Promise.all(records.map(({ id }) => this.remove(id)));
       throw new DomainError('internal', 'the client went away; its sandboxes were removed');
     }
     return records;
@@ -135,6 +112,42 @@ export class SandboxesService implements OnModuleDestroy {
     this.live.clear();
   }
 
+  private async start(
+    snapshot: RestorableSnapshot,
+    request: SpawnRequest,
+    signal: AbortSignal,
+  ): Promise<SandboxRecord[]> {
+    const now = Math.floor(Date.now() / 1000);
+    const ids = Array.from({ length: request.n }, () => this.ids.next(now));
+    const vms = await this.spawner.spawn(snapshot, ids, signal);
+    const records = vms.map(({ vm }, index) => ({
+      id: ids[index] ?? '',
+      snapshot_tag: request.snapshotTag,
+      netns: null,
+      guest_addr: GUEST_ADDR,
+      created_at_unix: now,
+      pid: vm.pid,
+      // Nothing limits the VM's memory yet, and a limit that does not hold is not echoed.
+      memory_limit_mib: null,
+      has_branched: false,
+      last_branch_memory_path: null,
+      branch_count: 0,
+    }));
+    try {
+      await this.registry.mutate((draft) => {
+        for (const record of records) draft.sandboxes.set(record.id, record);
+      });
+    } catch (error) {
+      await Promise.all(vms.map((vm) => this.spawner.destroy(vm)));
+      throw error;
+    }
+    records.forEach((record, index) => {
+      const vm = vms[index];
+      if (vm) this.watch(record.id, vm);
+    });
+    return records;
+  }
+
   private async end(id: string): Promise<void> {
     const live = this.live.get(id);
     if (live) {
@@ -144,6 +157,7 @@ export class SandboxesService implements OnModuleDestroy {
     await this.registry.mutate((draft) => {
       draft.sandboxes.delete(id);
     });
+    await this.origins.release(id);
   }
 }
 

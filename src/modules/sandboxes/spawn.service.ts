@@ -9,7 +9,7 @@ import { CleanupStack } from '../../common/lifecycle/cleanup-stack';
 import { Limiter } from '../../common/lifecycle/limiter';
 import { GuestAgent } from '../guest/guest-agent';
 import { AgentLink } from './agent-link';
-import type { RestorableSnapshot } from '../snapshots/snapshot-integrity.service';
+import type { RestorableSnapshot } from '../snapshots/snapshot-opener.service';
 import { describeExit, type RestoreSpec } from '../vmm/domain/vm';
 import { VmmEngine, type RunningVm } from '../vmm/ports/vmm-engine';
 

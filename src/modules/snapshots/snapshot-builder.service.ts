@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, copyFile, link, mkdir, open, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, link, mkdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Injectable, Logger } from '@nestjs/common';
 import { DaemonConfig } from '../../common/config/daemon-config';
@@ -8,18 +8,11 @@ import { DomainError, errnoOf, errorMessage } from '../../common/errors/domain-e
 import { CleanupStack } from '../../common/lifecycle/cleanup-stack';
 import { syncPath } from '../../common/os/atomic-file';
 import { GuestAgent } from '../guest/guest-agent';
-import { MemoryImageService } from '../memory/memory-image.service';
-import { describeExit, type EngineProbe } from '../vmm/domain/vm';
+import { describeExit } from '../vmm/domain/vm';
 import { VmmEngine, type RunningVm } from '../vmm/ports/vmm-engine';
-import {
-  MANIFEST_FILE,
-  MANIFEST_FORMAT,
-  MEMORY_FILE,
-  ROOTFS_FILE,
-  VMSTATE_FILE,
-  type SnapshotManifest,
-} from './domain/manifest';
-import { sealOf, sha256OfSmallFile, type SnapshotStore } from './snapshot-store';
+import { ROOTFS_FILE, type SnapshotManifest } from './domain/manifest';
+import type { SnapshotStore } from './snapshot-store';
+import { SnapshotWriterService } from './snapshot-writer.service';
 
 /** What a parent VM is booted from. */
 export interface ParentSource {
@@ -44,6 +37,7 @@ export interface BuildRequest {
 }
 
 const MIB = 1024 * 1024;
+const BOOT_MEMORY = '.boot-memory';
 
 /** Boots a parent VM, warms it up, and writes it down as a snapshot directory. */
 @Injectable()
@@ -53,18 +47,18 @@ export class SnapshotBuilderService {
   constructor(
     private readonly config: DaemonConfig,
     private readonly engine: VmmEngine,
-    private readonly memory: MemoryImageService,
+    private readonly writer: SnapshotWriterService,
   ) {}
 
-  /** The tag's directory is there, whole and durable, when this settles; after a failure nothing is left. */
+  /** Hands a directory that is whole and durable to `publish`; after a failure nothing is left. */
   async build(
     store: SnapshotStore,
     request: BuildRequest,
     signal: AbortSignal,
-  ): Promise<{ pauseMs: number }> {
+    publish: (staging: string) => Promise<void>,
+  ): Promise<void> {
     const cleanup = new CleanupStack();
     try {
-      const probe = await this.engine.probe();
       const staging = await store.stage(request.tag);
       cleanup.push(() => rm(staging, { recursive: true, force: true }));
       const runDir = join(this.config.runDir, `build-${randomBytes(6).toString('hex')}`);
@@ -75,13 +69,17 @@ export class SnapshotBuilderService {
       await placeRootfs(request.source, rootfsPath);
       const vm = await this.bootParent(request, staging, runDir, rootfsPath, cleanup);
       await this.warmUp(vm, request, signal);
-      const captured = await this.capture(vm, staging, request, probe).catch(async (error: unknown) => {
-        throw await captureFailure(vm, error);
+      await this.writer.write(vm, staging, {
+        guest: guestOf(request),
+        // A parent began with nothing, so what diverged from that is all it has.
+        pages: 'diverged',
+        hasBase: false,
+        afterwards: 'kill',
       });
+      await rm(join(staging, BOOT_MEMORY));
       if (signal.aborted)
         throw new DomainError('internal', 'the client went away before the snapshot was made');
-      await this.publish(store, staging, request.tag, captured.manifest);
-      return { pauseMs: captured.pauseMs };
+      await publish(staging);
     } finally {
       await cleanup.run((error) => {
         this.logger.error(`cleaning up after the build of ${request.tag}: ${errorMessage(error)}`);
@@ -97,7 +95,7 @@ export class SnapshotBuilderService {
     cleanup: CleanupStack,
   ): Promise<RunningVm> {
     // The parent runs copy-on-write on a file of nothing but holes, so that it is captured like any other VM.
-    const memoryPath = join(staging, '.boot-memory');
+    const memoryPath = join(staging, BOOT_MEMORY);
     await writeFile(memoryPath, '', { mode: 0o600 });
     await truncate(memoryPath, request.memSizeMib * MIB);
     const vm = await this.engine.boot({
@@ -139,78 +137,18 @@ export class SnapshotBuilderService {
       agent?.close();
     }
   }
-
-  private async capture(
-    vm: RunningVm,
-    staging: string,
-    request: BuildRequest,
-    probe: EngineProbe,
-  ): Promise<{ manifest: SnapshotManifest; pauseMs: number }> {
-    const vmstatePath = join(staging, VMSTATE_FILE);
-    const memoryPath = join(staging, MEMORY_FILE);
-    const regions = (await vm.guestMemory()).regions;
-    const paused = performance.now();
-    await vm.pause();
-    await vm.saveDeviceState(vmstatePath);
-    await this.memory.capture({
-      pid: vm.pid,
-      regions,
-      imagePath: memoryPath,
-      imageBytes: request.memSizeMib * MIB,
-    });
-    const pauseMs = Math.round(performance.now() - paused);
-    await vm.kill();
-    await rm(join(staging, '.boot-memory'));
-    const manifest: SnapshotManifest = {
-      format: MANIFEST_FORMAT,
-      vmstate: VMSTATE_FILE,
-      memory: MEMORY_FILE,
-      rootfs: ROOTFS_FILE,
-      volumes: [],
-      engine: {
-        name: probe.engine,
-        version: probe.version,
-        accelerator: probe.accelerator,
-        machine: probe.machine,
-        cpu: probe.cpu,
-      },
-      guest: {
-        arch: process.arch,
-        vcpus: request.vcpus,
-        mem_size_mib: request.memSizeMib,
-        kernel_version: request.source.kernelVersion,
-        image: request.source.image?.name ?? null,
-        image_digest: request.source.image?.digest ?? null,
-        runtimes: request.source.runtimes,
-      },
-      memory_sha256: await this.memory.seal(memoryPath),
-      memory_seal: await sealOf(memoryPath),
-      vmstate_sha256: await sha256OfSmallFile(vmstatePath),
-      rootfs_bytes: (await stat(join(staging, ROOTFS_FILE))).size,
-    };
-    return { manifest, pauseMs };
-  }
-
-  private async publish(
-    store: SnapshotStore,
-    staging: string,
-    tag: string,
-    manifest: SnapshotManifest,
-  ): Promise<void> {
-    await syncPath(join(staging, VMSTATE_FILE));
-    await writeDurably(join(staging, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
-    await store.publish(staging, tag);
-  }
 }
 
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+function guestOf({ source, vcpus, memSizeMib }: BuildRequest): SnapshotManifest['guest'] {
+  return {
+    arch: process.arch,
+    vcpus,
+    mem_size_mib: memSizeMib,
+    kernel_version: source.kernelVersion,
+    image: source.image?.name ?? null,
+    image_digest: source.image?.digest ?? null,
+    runtimes: source.runtimes,
+  };
 }
 
 async function placeRootfs(source: ParentSource, target: string): Promise<void> {
@@ -225,17 +163,6 @@ async function placeRootfs(source: ParentSource, target: string): Promise<void> 
   await copyFile(source.rootfsPath, target, constants.COPYFILE_FICLONE);
   await chmod(target, 0o400);
   await syncPath(target);
-}
-
-/** A VM that ended takes its control connection with it; then its own end is the reason, not the lost connection. */
-async function captureFailure(vm: RunningVm, error: unknown): Promise<unknown> {
-  const answers = await vm.console().then(
-    () => true,
-    () => false,
-  );
-  if (answers || errnoOf(error) !== undefined) return error;
-  await vm.kill();
-  return new DomainError('internal', `the VM ended: ${describeExit(await vm.exited)}`, { cause: error });
 }
 
 /** Why a parent did not come up: what its guest's console or QEMU itself last said, and the next step. */

@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
+import { type BigIntStats, createReadStream } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { errnoOf, errorMessage } from '../../common/errors/domain-error';
 import { syncPath } from '../../common/os/atomic-file';
 import {
@@ -69,41 +70,48 @@ export class SnapshotStore {
     return found?.isDirectory() ?? false;
   }
 
+  /** Where a snapshot's files should be, whether they are or not; upstream's layout when there is no snapshot.json. */
+  async describe(tag: string): Promise<{ names: Artifacts; manifest?: SnapshotManifest; problem?: string }> {
+    const dir = this.dirOf(tag);
+    const path = join(dir, MANIFEST_FILE);
+    const plain = { dir, vmstatePath: join(dir, VMSTATE_FILE), memoryPath: join(dir, MEMORY_FILE) };
+    let text: string;
+    try {
+      text = await readFile(path, 'utf8');
+    } catch (error) {
+      return errnoOf(error) === 'ENOENT'
+        ? { names: plain }
+        : { names: plain, problem: `read ${path}: ${errorMessage(error)}` };
+    }
+    const parsed = parseManifest(text);
+    if ('problem' in parsed) return { names: plain, problem: `parse ${path}: ${parsed.problem}` };
+    const { names, manifest } = parsed;
+    const absolute = (name: string): string => (isAbsolute(name) ? name : join(dir, name));
+    const artifacts: Artifacts = {
+      dir,
+      vmstatePath: absolute(names.vmstate),
+      memoryPath: absolute(names.memory),
+      ...(names.rootfs === undefined ? {} : { rootfsPath: absolute(names.rootfs) }),
+      ...(names.parentTag === undefined ? {} : { parentTag: names.parentTag }),
+      ...(manifest === undefined ? {} : { manifest }),
+    };
+    return { names: artifacts, ...(manifest === undefined ? {} : { manifest }) };
+  }
+
   /** Looks whether a snapshot's files are all there; the texts of the problems are upstream's. */
   async inspect(tag: string): Promise<Inspection> {
-    const dir = this.dirOf(tag);
-    const manifestPath = join(dir, MANIFEST_FILE);
-    let artifacts: Artifacts = {
-      dir,
-      vmstatePath: join(dir, VMSTATE_FILE),
-      memoryPath: join(dir, MEMORY_FILE),
-    };
-    try {
-      const parsed = parseManifest(await readFile(manifestPath, 'utf8'));
-      if ('problem' in parsed) return { problem: `parse ${manifestPath}: ${parsed.problem}` };
-      const { names, manifest } = parsed;
-      const path = (name: string): string => (isAbsolute(name) ? name : join(dir, name));
-      artifacts = {
-        dir,
-        vmstatePath: path(names.vmstate),
-        memoryPath: path(names.memory),
-        ...(names.rootfs === undefined ? {} : { rootfsPath: path(names.rootfs) }),
-        ...(names.parentTag === undefined ? {} : { parentTag: names.parentTag }),
-        ...(manifest === undefined ? {} : { manifest }),
-      };
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') return { problem: `read ${manifestPath}: ${errorMessage(error)}` };
-    }
+    const { names, problem } = await this.describe(tag);
+    if (problem !== undefined) return { problem };
     const needed: [string, string | undefined][] = [
-      ['vmstate', artifacts.vmstatePath],
-      ['memory artifact', artifacts.memoryPath],
-      ['rootfs', artifacts.rootfsPath],
+      ['vmstate', names.vmstatePath],
+      ['memory artifact', names.memoryPath],
+      ['rootfs', names.rootfsPath],
     ];
     for (const [label, path] of needed) {
-      const problem = path === undefined ? undefined : await fileProblem(label, path);
-      if (problem !== undefined) return { problem };
+      const missing = path === undefined ? undefined : await fileProblem(label, path);
+      if (missing !== undefined) return { problem: missing };
     }
-    return { artifacts };
+    return { artifacts: names };
   }
 
   /** The tag a snapshot is stored on top of, if any. */
@@ -158,8 +166,9 @@ export async function sealOf(path: string): Promise<FileSeal> {
   return { ino: found.ino.toString(), mtime_ns: found.mtimeNs.toString(), bytes: Number(found.size) };
 }
 
-export async function sha256OfSmallFile(path: string): Promise<string> {
-  return createHash('sha256')
-    .update(await readFile(path))
-    .digest('hex');
+/** For files of some megabytes; guest memory has a digest of its own. */
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
 }

@@ -3,15 +3,44 @@ import { ImagesModule } from '../images/images.module';
 import { MemoryModule } from '../memory/memory.module';
 import { RegistryModule } from '../registry/registry.module';
 import { VmmModule } from '../vmm/vmm.module';
+import { CompactionService } from './compaction.service';
+import { FileVerifierService } from './file-verifier.service';
+import { ParentSourceService } from './parent-source.service';
 import { SnapshotBuilderService } from './snapshot-builder.service';
+import { SnapshotCatalogService } from './snapshot-catalog.service';
+import { SnapshotChainService } from './snapshot-chain.service';
+import { SnapshotInfoService } from './snapshot-info.service';
 import { SnapshotIntegrityService } from './snapshot-integrity.service';
+import { SnapshotOpenerService } from './snapshot-opener.service';
+import { SnapshotOriginsService } from './snapshot-origins.service';
+import { SnapshotWriterService } from './snapshot-writer.service';
 import { SnapshotsController } from './snapshots.controller';
 import { SnapshotsService } from './snapshots.service';
 
 @Module({
   imports: [ImagesModule, MemoryModule, RegistryModule, VmmModule],
   controllers: [SnapshotsController],
-  providers: [SnapshotBuilderService, SnapshotIntegrityService, SnapshotsService],
-  exports: [SnapshotsService],
+  providers: [
+    CompactionService,
+    FileVerifierService,
+    ParentSourceService,
+    SnapshotBuilderService,
+    SnapshotCatalogService,
+    SnapshotChainService,
+    SnapshotInfoService,
+    SnapshotIntegrityService,
+    SnapshotOpenerService,
+    SnapshotOriginsService,
+    SnapshotsService,
+    SnapshotWriterService,
+  ],
+  exports: [
+    SnapshotCatalogService,
+    SnapshotChainService,
+    SnapshotOpenerService,
+    SnapshotOriginsService,
+    SnapshotsService,
+    SnapshotWriterService,
+  ],
 })
 export class SnapshotsModule {}

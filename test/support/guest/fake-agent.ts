@@ -201,6 +201,11 @@ export class FakeGuest {
 
   readonly openChannel = (): Promise<Duplex> => {
     const [host, guest] = duplexPair();
+    // A pair passes on an end but not a destruction, which sockets do.
+    host.once('close', () => guest.destroy());
+    guest.once('close', () => {
+      if (!guest.writableFinished) host.destroy();
+    });
     this.agents.push(new FakeAgent(guest, this.behaviour));
     return Promise.resolve(host);
   };

@@ -19,24 +19,33 @@ const bytes = (maxLength: number): fc.Arbitrary<Buffer> =>
   fc.uint8Array({ maxLength }).map((array) => Buffer.from(array));
 
 const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
-  fc.record({
-    type: fc.constantFrom(FrameType.hello, FrameType.request, FrameType.response),
-    channel: fc.constant(0 as const),
-    stream: fc.integer({ min: 0, max: 0x7fffffff }),
-    payload: bytes(300),
-  }),
-  fc.record({
-    type: fc.constant(FrameType.data),
-    channel: fc.constantFrom(0 as const, 1 as const, 2 as const),
-    stream: fc.integer({ min: 0, max: 0x7fffffff }),
-    payload: bytes(300),
-  }),
-  fc.record({
-    type: fc.constantFrom(FrameType.end),
-    channel: fc.constantFrom(0 as const, 1 as const, 2 as const),
-    stream: fc.integer({ min: 0, max: 0x7fffffff }),
-    payload: fc.constant(Buffer.alloc(0)),
-  }),
+  fc.record(
+    {
+      type: fc.constantFrom(FrameType.hello, FrameType.request, FrameType.response),
+      channel: fc.constant(0 as const),
+      stream: fc.integer({ min: 0, max: 0x7fffffff }),
+      payload: bytes(300),
+    },
+    { noNullPrototype: true },
+  ),
+  fc.record(
+    {
+      type: fc.constant(FrameType.data),
+      channel: fc.constantFrom(0 as const, 1 as const, 2 as const),
+      stream: fc.integer({ min: 0, max: 0x7fffffff }),
+      payload: bytes(300),
+    },
+    { noNullPrototype: true },
+  ),
+  fc.record(
+    {
+      type: fc.constantFrom(FrameType.end),
+      channel: fc.constantFrom(0 as const, 1 as const, 2 as const),
+      stream: fc.integer({ min: 0, max: 0x7fffffff }),
+      payload: fc.constant(Buffer.alloc(0)),
+    },
+    { noNullPrototype: true },
+  ),
 );
 
 function decodeAll(chunks: readonly Buffer[]): Frame[] {

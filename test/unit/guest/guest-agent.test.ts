@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 import { GuestError } from '../../../src/modules/guest/guest-error';
 import { connected, LONG_MS, noAnswer } from '../../support/guest/connected';
@@ -148,6 +149,24 @@ describe('calls', () => {
       agent.exec({ args: ['a'], timeoutMs: 1 }, { signal: controller.signal }),
       /went away/,
     );
+    agent.close();
+  });
+
+  it('leave nothing on a signal that outlives them, however they end', async () => {
+    const { agent } = await connected({
+      onRequest: ({ agent: fake, stream, params }) => {
+        if (params['code'] === 'refuse') fake.refuse(stream, 'invalid', 'no');
+        else if (params['code'] === 'break') fake.hello();
+        else fake.result(stream, { result: null, error: null, stdout: '', stderr: '', exit_code: 0 });
+      },
+    });
+    const { signal } = new AbortController();
+    const call = (code: string): Promise<unknown> => agent.eval(code, { timeoutMs: LONG_MS, signal });
+    await call('pass');
+    await assert.rejects(call('refuse'), { name: 'GuestError' });
+    await assert.rejects(call('break'), noAnswer(/second HELLO/));
+    await call('connects again');
+    assert.deepEqual(getEventListeners(signal, 'abort'), []);
     agent.close();
   });
 

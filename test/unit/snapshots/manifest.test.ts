@@ -27,7 +27,7 @@ describe('snapshot.json', () => {
     assert.match(problemOf('[]'), /not a JSON object/);
     assert.match(problemOf({ memory: 'memory.bin' }), /missing field `vmstate`/);
     assert.match(problemOf({ ...sampleManifest(), format: 2 }), /format 2 is not known/);
-    assert.match(problemOf({ ...sampleManifest(), memory_sha256: 'x' }), /memory_sha256/);
+    assert.match(problemOf({ ...sampleManifest(), memory_digest: 'x' }), /memory_digest/);
     assert.match(problemOf({ ...sampleManifest(), guest: {} }), /guest\.arch/);
     assert.match(problemOf({ ...sampleManifest(), engine: undefined }), /engine/);
   });

@@ -3,6 +3,10 @@ export const MANIFEST_FILE = 'snapshot.json';
 export const VMSTATE_FILE = 'vmstate';
 export const MEMORY_FILE = 'memory.bin';
 export const ROOTFS_FILE = 'rootfs.ext4';
+/** The leaves of the memory's digest. */
+export const SUMS_FILE = 'memory.sums';
+/** In place of the memory, where a snapshot is stored on top of its parent. */
+export const DIFF_FILE = 'memory.diff';
 
 export const MANIFEST_FORMAT = 1;
 
@@ -41,8 +45,12 @@ export interface SnapshotManifest {
     readonly image_digest: string | null;
     readonly runtimes: readonly string[];
   };
-  readonly memory_sha256: string;
+  /** Of the whole memory, also where only a diff is stored; see modules/memory/domain/digest.ts. */
+  readonly memory_digest: string;
+  /** Of the file that `memory` names. */
   readonly memory_seal: FileSeal;
+  /** Of memory.diff; only where a diff is stored. */
+  readonly diff_sha256?: string;
   readonly vmstate_sha256: string;
   readonly rootfs_bytes: number;
 }
@@ -119,7 +127,13 @@ function manifestProblem(value: Record<string, unknown>): string | undefined {
   ) {
     return 'missing field `memory_seal`';
   }
-  for (const member of ['memory_sha256', 'vmstate_sha256']) {
+  const chained = value['parent_tag'] !== undefined;
+  const sums = [
+    'memory_digest',
+    'vmstate_sha256',
+    ...(chained ? ['diff_sha256', 'parent_content_hash'] : []),
+  ];
+  for (const member of sums) {
     if (!/^[0-9a-f]{64}$/.test(String(value[member]))) return `\`${member}\` is not a SHA-256`;
   }
   if (!Number.isInteger(value['rootfs_bytes'])) return 'missing field `rootfs_bytes`';

@@ -1,6 +1,7 @@
 import { DomainError } from '../../../common/errors/domain-error';
 
-const TAG = /^[A-Za-z0-9_-]{1,64}$/;
+export const TAG_PATTERN = '^[A-Za-z0-9_-]{1,64}$';
+const TAG = new RegExp(TAG_PATTERN);
 
 /** Whether a name is a snapshot tag: 1 to 64 of A-Z, a-z, 0-9, dash and underscore, so it is safe as a file name. */
 export function isTag(name: string): boolean {

@@ -52,6 +52,8 @@ export interface MemoryRegion {
 export interface GuestMemoryMap {
   readonly pid: number;
   readonly regions: readonly MemoryRegion[];
+  /** Opens the file that the guest's memory is a private mapping of, also when it was deleted meanwhile. */
+  readonly backingPath: string;
 }
 
 export interface VmExit {

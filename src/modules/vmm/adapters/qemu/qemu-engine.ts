@@ -47,14 +47,14 @@ export class QemuEngine extends VmmEngine {
     const { accelerator } = await this.probe();
     const { machine, memoryPath, runDir } = spec;
     const args = qemuArguments({ accelerator, runDir, machine, memoryPath, start: { kind: 'restore' } });
-    return this.launch(spec, args, memoryPath, machine.memSizeMib, spec.vmstatePath);
+    return this.launch(spec, args, machine.memSizeMib, spec.vmstatePath);
   }
 
   async adopt(place: VmPlace, pid: number): Promise<RunningVm | undefined> {
     const args = await commandLine(pid);
     if (!args || !ownsPlace(args, place.runDir)) return undefined;
-    const memory = memoryOf(args);
-    if (!memory) return undefined;
+    const memoryBytes = memoryBytesOf(args);
+    if (memoryBytes === undefined) return undefined;
     const socket = createConnection(`${place.runDir}/${QMP_SOCKET}`);
     const qmp = new QmpClient(socket);
     try {
@@ -64,7 +64,7 @@ export class QemuEngine extends VmmEngine {
       return undefined;
     }
     const process = adoptedProcess(pid, qmp.closed, async () => runs(pid, place.runDir));
-    return new QemuVm(process, qmp, place.runDir, memory.path, memory.bytes);
+    return new QemuVm(process, qmp, place.runDir, memoryBytes);
   }
 
   async reclaim(runRoot: string, keep: (id: string) => boolean): Promise<string[]> {
@@ -91,19 +91,18 @@ export class QemuEngine extends VmmEngine {
     const kernelArgs = kernelArguments(accelerator, await this.tscKhz, spec.kernelArgs);
     const start = { kind: 'boot' as const, kernelPath, initramfsPath, kernelArgs };
     const args = qemuArguments({ accelerator, runDir, machine, memoryPath, start });
-    return this.launch(spec, args, memoryPath, machine.memSizeMib, undefined);
+    return this.launch(spec, args, machine.memSizeMib, undefined);
   }
 
   private async launch(
     place: VmPlace,
     args: readonly string[],
-    memoryPath: string,
     memSizeMib: number,
     vmstatePath: string | undefined,
   ): Promise<QemuVm> {
     const { process, control } = await startQemu(this.binary, args, place.runDir, vmstatePath);
     const qmp = new QmpClient(control);
-    const vm = new QemuVm(process, qmp, place.runDir, memoryPath, memSizeMib * 1024 * 1024);
+    const vm = new QemuVm(process, qmp, place.runDir, memSizeMib * 1024 * 1024);
     try {
       await deadline(qmp.ready(), 'accept commands');
       return vm;
@@ -143,10 +142,9 @@ async function runs(pid: number, runDir: string): Promise<boolean> {
   return args !== undefined && ownsPlace(args, runDir);
 }
 
-/** What an adopted QEMU maps as guest memory, from its own command line. */
-function memoryOf(args: readonly string[]): { path: string; bytes: number } | undefined {
+/** How much guest memory an adopted QEMU maps, from its own command line. */
+function memoryBytesOf(args: readonly string[]): number | undefined {
   const object = args.find((arg) => arg.startsWith('memory-backend-file,'));
-  const match = object === undefined ? null : /,mem-path=(.*),size=(\d+)M,share=off$/.exec(object);
-  if (match?.[1] === undefined || match[2] === undefined) return undefined;
-  return { path: match[1].replaceAll(',,', ','), bytes: Number(match[2]) * 1024 * 1024 };
+  const size = object === undefined ? undefined : /,size=(\d+)M,share=off$/.exec(object)?.[1];
+  return size === undefined ? undefined : Number(size) * 1024 * 1024;
 }

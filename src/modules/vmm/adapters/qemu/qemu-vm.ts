@@ -2,7 +2,7 @@ import { createConnection, type Socket } from 'node:net';
 import { open } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { DomainError } from '../../../../common/errors/domain-error';
-import { fileMappings } from '../../../../common/os/proc';
+import { type FileMapping, fileMappings, openFilePath } from '../../../../common/os/proc';
 import type { GuestMemoryMap, VmExit } from '../../domain/vm';
 import { RunningVm } from '../../ports/vmm-engine';
 import { AGENT_SOCKET, CONSOLE_BYTES, LOG_FILE } from './qemu-command';
@@ -31,7 +31,6 @@ export class QemuVm extends RunningVm {
     private readonly process: QemuProcess,
     private readonly qmp: QmpClient,
     private readonly runDir: string,
-    private readonly memoryPath: string,
     private readonly memoryBytes: number,
   ) {
     super();
@@ -82,20 +81,25 @@ export class QemuVm extends RunningVm {
   }
 
   async guestMemory(): Promise<GuestMemoryMap> {
-    const mappings = await fileMappings(this.pid, this.memoryPath);
+    // By size, not by name: the snapshot may have been renamed or deleted since. Nothing else that QEMU maps is as large.
+    const lengthOf = (mappings: readonly FileMapping[]): number =>
+      mappings.reduce((sum, { start, end }) => sum + Number(end - start), 0);
+    const groups = [...(await fileMappings(this.pid)).entries()];
+    const [file, mappings] = groups.find(([, each]) => lengthOf(each) === this.memoryBytes) ?? [];
+    const inode = file?.split(' ')[1] ?? '';
+    const backingPath = await openFilePath(this.pid, inode, this.memoryBytes);
+    if (!mappings || backingPath === undefined) {
+      throw new DomainError(
+        'internal',
+        `QEMU (pid ${this.pid}) has no mapping of a file of ${this.memoryBytes} bytes, which would be the guest's memory`,
+      );
+    }
     const regions = mappings.map(({ start, end, offset }) => ({
       address: start,
       length: Number(end - start),
       fileOffset: offset,
     }));
-    const mapped = regions.reduce((sum, region) => sum + region.length, 0);
-    if (mapped !== this.memoryBytes) {
-      throw new DomainError(
-        'internal',
-        `QEMU (pid ${this.pid}) maps ${mapped} bytes of guest memory where ${this.memoryBytes} were expected`,
-      );
-    }
-    return { pid: this.pid, regions };
+    return { pid: this.pid, regions, backingPath };
   }
 
   async console(): Promise<string> {

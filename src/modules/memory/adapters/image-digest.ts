@@ -1,0 +1,49 @@
+import { fstatSync, readFileSync, writeFileSync, readSync } from 'node:fs';
+import { CHUNK_BYTES, chunkCount, digestOf, LEAF_BYTES, leafOf, ZERO_LEAF } from '../domain/digest';
+
+const ZERO_CHUNK = Buffer.alloc(CHUNK_BYTES);
+
+/** Hashes the chunks of an image for which `changed` says yes; the other leaves are in `leaves` already. */
+export function hashChunks(
+  image: number,
+  bytes: number,
+  leaves: Buffer,
+  changed: (chunk: number) => boolean,
+): void {
+  const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+  for (let chunk = 0; chunk < chunkCount(bytes); chunk++) {
+    if (!changed(chunk)) continue;
+    const length = Math.min(CHUNK_BYTES, bytes - chunk * CHUNK_BYTES);
+    let done = 0;
+    while (done < length) {
+      const count = readSync(image, buffer, done, length - done, chunk * CHUNK_BYTES + done);
+      if (count === 0) throw new Error('the image ended while it was read');
+      done += count;
+    }
+    const data = buffer.subarray(0, length);
+    // Comparing with zeros is many times faster than hashing, and most of a guest's memory was never touched.
+    const leaf = length === CHUNK_BYTES && data.equals(ZERO_CHUNK) ? ZERO_LEAF : leafOf(data);
+    leaf.copy(leaves, chunk * LEAF_BYTES);
+  }
+}
+
+/** The digest of an image that nothing is known of; its leaves go to `sumsPath`. */
+export function digestImage(image: number, sumsPath: string | undefined): string {
+  const bytes = fstatSync(image).size;
+  const leaves = Buffer.alloc(chunkCount(bytes) * LEAF_BYTES);
+  hashChunks(image, bytes, leaves, () => true);
+  if (sumsPath !== undefined) writeFileSync(sumsPath, leaves, { mode: 0o600, flush: true });
+  return digestOf(bytes, leaves);
+}
+
+/** The leaves to begin with: those of the base, or those of an image of holes. Undefined when they do not fit. */
+export function startingLeaves(bytes: number, baseSumsPath: string | undefined): Buffer | undefined {
+  const size = chunkCount(bytes) * LEAF_BYTES;
+  if (baseSumsPath === undefined) return undefined;
+  const leaves = readFileSync(baseSumsPath);
+  return leaves.length === size ? leaves : undefined;
+}
+
+export function zeroLeaves(bytes: number): Buffer {
+  return Buffer.alloc(chunkCount(bytes) * LEAF_BYTES, ZERO_LEAF);
+}

@@ -1,0 +1,196 @@
+import { link, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Injectable, Logger } from '@nestjs/common';
+import { DomainError, errorChain } from '../../../common/errors/domain-error';
+import type { SnapshotRecord } from '../../registry/domain/records';
+import { RegistryService } from '../../registry/registry.service';
+import { MEMORY_FILE, ROOTFS_FILE } from '../../snapshots/domain/manifest';
+import { requireTag } from '../../snapshots/domain/tag';
+import { SnapshotCatalogService } from '../../snapshots/snapshot-catalog.service';
+import { MAX_LINKS, SnapshotChainService } from '../../snapshots/snapshot-chain.service';
+import { SnapshotOriginsService } from '../../snapshots/snapshot-origins.service';
+import { SnapshotWriterService, type WrittenSnapshot } from '../../snapshots/snapshot-writer.service';
+import {
+  type BranchPlan,
+  type BranchWish,
+  generatedTag,
+  planBranch,
+  requireParent,
+} from '../domain/branch-rules';
+import { SandboxesService } from '../sandboxes.service';
+import { BranchSlotsService } from './branch-slots.service';
+
+export interface BranchRequest extends BranchWish {
+  readonly tag: string | null;
+  readonly parentTag: string | null;
+}
+
+interface Job {
+  readonly sandboxId: string;
+  readonly tag: string;
+  readonly plan: BranchPlan;
+  readonly parentTag: string | null;
+  readonly since: number;
+}
+
+const LIVE_AS_DIFF =
+  'live is not available on this host, so the branch was made as diff: the pause grows with the memory that changed since the fork';
+
+/** BRANCH: makes a snapshot of a running sandbox, which runs on. */
+@Injectable()
+export class BranchService {
+  private readonly logger = new Logger(BranchService.name);
+  private counter = 0;
+
+  constructor(
+    private readonly sandboxes: SandboxesService,
+    private readonly catalog: SnapshotCatalogService,
+    private readonly chain: SnapshotChainService,
+    private readonly origins: SnapshotOriginsService,
+    private readonly writer: SnapshotWriterService,
+    private readonly registry: RegistryService,
+    private readonly slots: BranchSlotsService,
+  ) {}
+
+  /**
+   * Makes the snapshot and tells its record; with `wait: false` as soon as the work has begun, as `writing`.
+   *
+   * @throws DomainError as the wire contract has it: invalid, not_found, conflict, unavailable; internal `branch: <cause>`.
+   */
+  async branch(sandboxId: string, request: BranchRequest): Promise<SnapshotRecord> {
+    const now = Math.floor(Date.now() / 1000);
+    const tag = request.tag ?? generatedTag(sandboxId, now, this.counter++);
+    requireTag(tag);
+    const release = this.slots.take();
+    let begun: ((record: SnapshotRecord) => void) | undefined;
+    const writing = new Promise<SnapshotRecord>((resolve) => {
+      begun = resolve;
+    });
+    const taken = `branch for tag '${tag}' is already in progress; retry once it completes`;
+    const done = this.catalog
+      .whileWriting(tag, taken, async (since) => {
+        const plan = planBranch(request);
+        const job = await this.accept({ sandboxId, tag, plan, parentTag: request.parentTag, since });
+        return this.slots.exclusively(sandboxId, async () => {
+          begun?.({
+            ...this.catalog.recordOf(tag, since),
+            branched_from: sandboxId,
+            status: 'writing',
+            bootable: false,
+          });
+          return this.run(job);
+        });
+      })
+      .finally(release);
+    if (request.wait) return done;
+    const first = await Promise.race([done, writing]);
+    // The client has its answer; how it ended is told by the snapshot's record.
+    done.catch((error: unknown) => this.recordFailure(tag, sandboxId, error));
+    return first;
+  }
+
+  /** The checks that need to know the sandbox, in the order of the wire contract. */
+  private async accept(job: Job): Promise<Job> {
+    const { tag, sandboxId, plan, parentTag } = job;
+    if (await this.catalog.store.hasDirectory(tag)) {
+      throw new DomainError('conflict', `snapshot ${tag} already exists; DELETE first`);
+    }
+    const source = this.sandboxes.get(sandboxId);
+    if (parentTag === null) return job;
+    requireParent(parentTag, source.snapshot_tag, plan.mode);
+    if (!(await this.origins.isCurrent(sandboxId)) || !(await this.catalog.store.hasDirectory(parentTag))) {
+      throw new DomainError(
+        'conflict',
+        `snapshot ${parentTag} is no longer the one that ${sandboxId} was forked from; branch without parent_tag`,
+      );
+    }
+    const ancestors = await this.chain.ancestors(this.catalog.store, parentTag);
+    if (ancestors.length + 2 > MAX_LINKS) {
+      throw new DomainError(
+        'invalid',
+        `the chain would have more than ${MAX_LINKS} links; compact ${parentTag} first, or branch without parent_tag`,
+      );
+    }
+    return job;
+  }
+
+  private async run(job: Job): Promise<SnapshotRecord> {
+    const { sandboxId, tag, plan } = job;
+    const staging = await this.catalog.store.stage(tag);
+    try {
+      const { vm } = this.sandboxes.vmOf(sandboxId);
+      const origin = await this.origins.of(sandboxId, this.sandboxes.get(sandboxId).snapshot_tag);
+      await link(origin.rootfsPath, join(staging, ROOTFS_FILE));
+      const parent =
+        job.parentTag === null
+          ? {}
+          : { parent: { tag: job.parentTag, digest: origin.manifest.memory_digest } };
+      const written = await this.writer.write(vm, staging, {
+        guest: origin.manifest.guest,
+        pages: plan.mode === 'full' ? 'all' : 'diverged',
+        hasBase: true,
+        baseSumsPath: origin.sumsPath,
+        ...parent,
+        measureDiff: plan.measureDiff,
+        afterwards: 'resume',
+      });
+      if (job.parentTag !== null) {
+        await this.chain.keep(this.catalog.store, written.manifest.memory_digest, join(staging, MEMORY_FILE));
+      }
+      const record = this.recordOf(job, written);
+      await this.catalog.publish(staging, record);
+      await this.note(sandboxId, join(record.dir, written.manifest.memory));
+      return record;
+    } catch (error) {
+      await rm(staging, { recursive: true, force: true });
+      if (error instanceof DomainError && error.code !== 'internal') throw error;
+      throw new DomainError('internal', `branch: ${errorChain(error)}`, { cause: error });
+    }
+  }
+
+  private recordOf(job: Job, { pauseMs, diff, manifest }: WrittenSnapshot): SnapshotRecord {
+    const { sandboxId, tag, plan, since } = job;
+    return {
+      ...this.catalog.recordOf(tag, since),
+      branched_from: sandboxId,
+      pause_ms: pauseMs,
+      ...(diff === undefined
+        ? {}
+        : {
+            diff_ms: Math.round(diff.copyMs),
+            diff_physical_bytes: diff.divergedBytes,
+            diff_logical_bytes: manifest.guest.mem_size_mib * 1024 * 1024,
+          }),
+      ...(plan.mode === 'live' ? { warning: LIVE_AS_DIFF } : {}),
+    };
+  }
+
+  /** The snapshot is made; that its source remembers it is not worth losing it. */
+  private async note(sandboxId: string, memoryPath: string): Promise<void> {
+    const noted = this.registry.mutate((draft) => {
+      const record = draft.sandboxes.get(sandboxId);
+      if (!record) return;
+      const branch_count = record.branch_count + 1;
+      draft.sandboxes.set(sandboxId, {
+        ...record,
+        has_branched: true,
+        last_branch_memory_path: memoryPath,
+        branch_count,
+      });
+    });
+    await noted.catch((error: unknown) => {
+      this.logger.error(`the branch of ${sandboxId} could not be noted: ${errorChain(error)}`);
+    });
+  }
+
+  private async recordFailure(tag: string, sandboxId: string, error: unknown): Promise<void> {
+    const warning = `background bulk-copy failed: ${errorChain(error)}`;
+    this.logger.error(`branch ${tag} of ${sandboxId}: ${warning}`);
+    const record = this.catalog.recordOf(tag, Math.floor(Date.now() / 1000));
+    await this.catalog
+      .register({ ...record, branched_from: sandboxId, status: 'failed', bootable: false, warning })
+      .catch((failure: unknown) => {
+        this.logger.error(`its failure could not be recorded: ${errorChain(failure)}`);
+      });
+  }
+}
