@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
-import { encodeJsonFrame, FrameType, HEADER_BYTES } from '../../src/modules/guest/domain/frame';
+import { encodeJsonMessage, FrameType, HEADER_BYTES } from '../../src/modules/guest/domain/frame';
 import { ANSWER_MAGIC, encodeSync, NONCE_BYTES } from '../../src/modules/guest/domain/sync';
 import { privateKib } from './processes';
 import type { BaselineJob, BaselineResult } from './types';
@@ -36,7 +36,7 @@ class BareAgent {
   }
 
   ask(method: string, params: object, before: Buffer = Buffer.alloc(0)): Promise<Buffer> {
-    const request = encodeJsonFrame(FrameType.request, ++this.stream, JSON.stringify({ method, params }));
+    const request = encodeJsonMessage(FrameType.request, ++this.stream, JSON.stringify({ method, params }));
     return new Promise((resolve) => {
       this.answered = resolve;
       this.socket.write(Buffer.concat([before, request]));

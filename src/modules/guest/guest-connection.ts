@@ -4,12 +4,12 @@ import { DomainError } from '../../common/errors/domain-error';
 import {
   Channel,
   encodeHeader,
-  encodeJsonFrame,
+  encodeJsonMessage,
   encodeWindow,
   Frame,
   FrameDecoder,
   FrameType,
-  MAX_PAYLOAD_BYTES,
+  MAX_MESSAGE_BYTES,
   MAX_STREAM,
   toAsciiJson,
 } from './domain/frame';
@@ -56,6 +56,8 @@ export class GuestConnection {
   private abandoned = 0;
   private idleFrames = 0;
   private work = 0;
+  /** Of all answers that are not complete yet. */
+  private partBytes = 0;
 
   /** Sends SYNC, and `first` with it in the same write. */
   constructor(
@@ -140,11 +142,10 @@ export class GuestConnection {
   private openStream(outgoing: OutgoingRequest): { readonly frame: Buffer; readonly stream: GuestStream } {
     const { method, params } = outgoing;
     const json = toAsciiJson({ method, params });
-    if (json.length > MAX_PAYLOAD_BYTES) {
+    if (json.length > MAX_MESSAGE_BYTES) {
       throw new DomainError(
         'invalid',
-        `the ${method} request is too long: ${json.length} bytes as ASCII JSON, at most ${MAX_PAYLOAD_BYTES} fit. ` +
-          'Pass large data on the standard input of a program.',
+        `the ${method} request is too long: ${json.length} bytes as ASCII JSON, at most ${MAX_MESSAGE_BYTES} fit`,
       );
     }
     if (this.openRequests >= MAX_OPEN_REQUESTS) {
@@ -160,7 +161,7 @@ export class GuestConnection {
     this.lastStream += 1;
     const stream = new GuestStream(this.lastStream, outgoing);
     this.streams.set(stream.number, stream);
-    return { frame: encodeJsonFrame(FrameType.request, stream.number, json), stream };
+    return { frame: encodeJsonMessage(FrameType.request, stream.number, json), stream };
   }
 
   private readonly receive = (chunk: Buffer): void => {
@@ -222,6 +223,10 @@ export class GuestConnection {
         if (stream === undefined) this.countIdle();
         else this.handleResponse(stream, frame.payload);
         return;
+      case FrameType.part:
+        if (stream === undefined || frame.payload.length === 0) this.countIdle();
+        else this.handlePart(stream, frame.payload);
+        return;
       case FrameType.data:
         if (frame.payload.length === 0) this.countIdle();
         if (stream === undefined) this.countIdle();
@@ -243,8 +248,15 @@ export class GuestConnection {
     this.listener.onHello();
   }
 
-  private handleResponse(stream: GuestStream, payload: Buffer): void {
-    const response = readResponse(payload);
+  private handlePart(stream: GuestStream, payload: Buffer): void {
+    this.partBytes += payload.length;
+    if (this.partBytes > MAX_MESSAGE_BYTES) throw new ProtocolError('the parts of answers are too long');
+    stream.parts.push(Buffer.from(payload));
+  }
+
+  private handleResponse(stream: GuestStream, last: Buffer): void {
+    const response = readResponse(stream.parts.length === 0 ? last : Buffer.concat([...stream.parts, last]));
+    for (const part of stream.parts) this.partBytes -= part.length;
     // The stream is removed last: a handler that throws is then told with the others that the connection is gone.
     stream.handler?.onResponse(response);
     if (stream.handler === undefined) this.abandoned -= 1;

@@ -29,6 +29,8 @@ export class GuestStream {
   /** Undefined once the request was abandoned: the stream stays open until the guest has answered. */
   handler: RequestHandler | undefined;
   open = true;
+  /** Pieces of an answer that does not fit one frame. */
+  readonly parts: Buffer[] = [];
   /** Standard input that is still to be sent. */
   stdin: SendWindow | undefined;
   private readonly stdout: ReceiveWindow | undefined;

@@ -1,7 +1,16 @@
 import { Duplex, duplexPair } from 'node:stream';
 
 /** The page's numbers, written down a second time so that a slip in the daemon's own cannot hide. */
-export const Wire = { hello: 1, request: 2, response: 3, data: 4, window: 5, end: 6, cancel: 7 } as const;
+export const Wire = {
+  hello: 1,
+  request: 2,
+  response: 3,
+  data: 4,
+  window: 5,
+  end: 6,
+  cancel: 7,
+  part: 8,
+} as const;
 const MAGIC = Buffer.from('f78ba1d59ec3e6fb91ad88b2f59cd7ea', 'hex');
 const ANSWER_MAGIC = Buffer.from('e997b3fd8ac5d1f2a69bee84dfb893cc', 'hex');
 

@@ -57,7 +57,9 @@ export class SimulatedGuest {
     this.agent = new FakeAgent(channel, {
       onSync: (agent, nonce) => {
         this.whenRunning(() => {
-          if (this.fault('guest.sync') !== undefined) return;
+          const fault = this.fault('guest.sync');
+          if (fault === 'fail') agent.channel.destroy();
+          if (fault !== undefined) return;
           agent.answerSync(nonce);
           agent.hello();
         });

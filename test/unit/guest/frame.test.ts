@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
   encodeHeader,
-  encodeJsonFrame,
+  encodeJsonMessage,
   encodeWindow,
   Frame,
   FrameDecoder,
@@ -72,10 +72,23 @@ describe('frames', () => {
     );
     assert.equal(encodeWindow(7, 1, 262_144).toString('hex'), '00000004050100000007000000040000');
     assert.equal(
-      encodeJsonFrame(FrameType.request, 1, '{}').toString('hex'),
+      encodeJsonMessage(FrameType.request, 1, '{}').toString('hex'),
       '000000020200000000010000' + '7b7d',
     );
-    assert.throws(() => encodeJsonFrame(FrameType.request, 1, 'x'.repeat(65_537)), RangeError);
+  });
+
+  it('carry a long message in parts, the last in a frame of its own type', () => {
+    for (const length of [65_535, 65_536, 65_537, 131_072, 200_000]) {
+      const text = 'x'.repeat(length);
+      const frames = decodeAll([encodeJsonMessage(FrameType.request, 7, text)]);
+      assert.deepEqual(
+        frames.map(({ type }) => type),
+        [...Array<number>(frames.length - 1).fill(FrameType.part), FrameType.request],
+      );
+      assert.ok(frames.every(({ stream }) => stream === 7));
+      assert.equal(Buffer.concat(frames.map(({ payload }) => payload)).toString('latin1'), text);
+    }
+    assert.throws(() => encodeJsonMessage(FrameType.request, 1, 'x'.repeat(33_554_433)), RangeError);
   });
 
   it('survive any chunking', () => {
@@ -154,7 +167,7 @@ describe('frames', () => {
     };
     const wrong: readonly [RegExp, Buffer][] = [
       [/unknown type 0/, wireFrame(0, 1)],
-      [/unknown type 8/, wireFrame(8, 1)],
+      [/unknown type 9/, wireFrame(9, 1)],
       [/65537 bytes/, header((frame) => frame.writeUInt32BE(65_537, 0))],
       [/4294967295 bytes/, header((frame) => frame.writeUInt32BE(0xffffffff, 0))],
       [/reserved/, header((frame) => frame.writeUInt16BE(1, 10))],

@@ -96,11 +96,11 @@ describe('calls', () => {
       agent.exec({ args: ['a'], timeoutMs: 1, outputLimit: 16 * 1024 * 1024 + 1 }),
       invalid,
     );
-    await assert.rejects(agent.exec({ args: ['a', 'x'.repeat(70_000)], timeoutMs: 1 }), {
+    await assert.rejects(agent.exec({ args: ['a', 'x'.repeat(33_600_000)], timeoutMs: 1 }), {
       ...invalid,
-      message: /70\d\d\d bytes.*at most 65536.*standard input/,
+      message: /336\d+ bytes.*at most 33554432 fit/,
     });
-    await assert.rejects(agent.eval('ü'.repeat(20_000), { timeoutMs: 1 }), invalid);
+    await assert.rejects(agent.eval('ü'.repeat(6_000_000), { timeoutMs: 1 }), invalid);
     assert.deepEqual(guest.agent.frames, []);
     agent.close();
   });

@@ -114,6 +114,13 @@ describe('a hostile guest', () => {
       },
     ],
     [
+      'an answer whose parts never end',
+      /parts of answers are too long/,
+      (agent, stream) => {
+        for (let sent = 0; sent <= 512; sent++) agent.send(Wire.part, stream, 'x'.repeat(65_536));
+      },
+    ],
+    [
       'WINDOW for its own output',
       /does not send/,
       (agent, stream) => {

@@ -138,6 +138,19 @@ describe('the agent itself', () => {
     assert.ok((await Promise.all(calls)).every(Boolean));
   });
 
+  it('carries code and results that do not fit one frame', async () => {
+    const options = { timeoutMs: LONG_MS };
+    const long = await agent.eval(`s = '${'é'.repeat(300_000)}'; s`, options);
+    assert.equal(long.result, `'${'é'.repeat(300_000)}'`);
+    assert.equal((await agent.eval('len(s)', options)).result, '300000');
+    const [one, other] = await Promise.all([
+      agent.eval("'a' * 500_000", options),
+      agent.exec({ args: ['echo', 'between'], timeoutMs: LONG_MS }),
+    ]);
+    assert.equal(one.result?.length, 500_002);
+    assert.equal(other.stdout.toString(), 'between\n');
+  });
+
   it('evaluates code in its warm runtime', async () => {
     const options = { timeoutMs: LONG_MS };
     const done = await agent.eval('print("häh"); x = 20\nx + 1', options);

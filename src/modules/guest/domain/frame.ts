@@ -16,6 +16,7 @@ export const FrameType = {
   window: 5,
   end: 6,
   cancel: 7,
+  part: 8,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
@@ -55,19 +56,29 @@ export function encodeWindow(stream: number, channel: Channel, bytes: number): B
   return frame;
 }
 
+/** Largest JSON message, its PART frames together, in bytes. */
+export const MAX_MESSAGE_BYTES = 33_554_432;
+
 /**
- * A frame with a JSON payload, in ASCII.
+ * A JSON message in ASCII: one frame, after as many PART frames as it needs.
  *
- * Throws RangeError when the text is longer than {@link MAX_PAYLOAD_BYTES}.
+ * Throws RangeError when the text is longer than {@link MAX_MESSAGE_BYTES}.
  */
-export function encodeJsonFrame(type: FrameType, stream: number, asciiJson: string): Buffer {
-  if (asciiJson.length > MAX_PAYLOAD_BYTES) {
-    throw new RangeError(`${asciiJson.length} bytes of JSON do not fit a frame of ${MAX_PAYLOAD_BYTES}`);
+export function encodeJsonMessage(type: FrameType, stream: number, asciiJson: string): Buffer {
+  if (asciiJson.length > MAX_MESSAGE_BYTES) {
+    throw new RangeError(`${asciiJson.length} bytes of JSON are more than a message of ${MAX_MESSAGE_BYTES}`);
   }
-  const frame = Buffer.allocUnsafe(HEADER_BYTES + asciiJson.length);
-  writeHeader(frame, type, 0, stream, asciiJson.length);
-  frame.write(asciiJson, HEADER_BYTES, 'latin1');
-  return frame;
+  const frames = Math.max(1, Math.ceil(asciiJson.length / MAX_PAYLOAD_BYTES));
+  const message = Buffer.allocUnsafe(frames * HEADER_BYTES + asciiJson.length);
+  let at = 0;
+  for (let index = 0; index < frames; index++) {
+    const piece = asciiJson.slice(index * MAX_PAYLOAD_BYTES, (index + 1) * MAX_PAYLOAD_BYTES);
+    const last = index === frames - 1;
+    writeHeader(message.subarray(at), last ? type : FrameType.part, 0, stream, piece.length);
+    message.write(piece, at + HEADER_BYTES, 'latin1');
+    at += HEADER_BYTES + piece.length;
+  }
+  return message;
 }
 
 /** JSON with everything past ASCII escaped, so that it can never contain the magic of SYNC. */
@@ -180,7 +191,7 @@ function fixedLength(type: FrameType): number | undefined {
 }
 
 function isFrameType(value: number): value is FrameType {
-  return value >= FrameType.hello && value <= FrameType.cancel;
+  return value >= FrameType.hello && value <= FrameType.part;
 }
 
 function isChannel(value: number): value is Channel {
