@@ -11,6 +11,7 @@ export interface MemberSchema {
   readonly enum?: readonly unknown[];
   readonly minimum?: number;
   readonly maximum?: number;
+  readonly pattern?: string;
   readonly default?: unknown;
 }
 

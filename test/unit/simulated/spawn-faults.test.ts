@@ -8,7 +8,8 @@ interface Sandbox {
   readonly id: string;
 }
 
-const REASON = /injected fault|registry|VM of \S+ ended|control connection was closed/;
+const REASON =
+  /injected fault|registry|VM of \S+ ended|control connection was closed|guest of \S+ did not answer/;
 
 describe('a spawn', () => {
   let host: SimulatedHost;
