@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
-import { DomainError, errorMessage } from '../../common/errors/domain-error';
+import { DomainError, errorChain, errorMessage } from '../../common/errors/domain-error';
 import type { SandboxRecord } from '../registry/domain/records';
 import { RegistryService } from '../registry/registry.service';
 import { describeExit } from '../vmm/domain/vm';
@@ -149,15 +149,20 @@ export class SandboxesService implements OnModuleDestroy {
   }
 
   private async end(id: string): Promise<void> {
-    const live = this.live.get(id);
-    if (live) {
-      this.live.delete(id);
-      await this.spawner.destroy(live);
+    try {
+      const live = this.live.get(id);
+      if (live) {
+        await this.spawner.destroy(live);
+        // Not before: a second try must find what could not be destroyed.
+        this.live.delete(id);
+      }
+      await this.registry.mutate((draft) => {
+        draft.sandboxes.delete(id);
+      });
+      await this.origins.release(id);
+    } catch (error) {
+      throw new DomainError('internal', `delete: ${errorChain(error)}`, { cause: error });
     }
-    await this.registry.mutate((draft) => {
-      draft.sandboxes.delete(id);
-    });
-    await this.origins.release(id);
   }
 }
 

@@ -24,6 +24,7 @@ export class SnapshotCatalogService implements OnModuleInit {
   }
 
   async onModuleInit(): Promise<void> {
+    await this.finishDeletions();
     await this.store.clean();
   }
 
@@ -129,6 +130,18 @@ export class SnapshotCatalogService implements OnModuleInit {
   async sizesOf(path: string): Promise<{ logical: number; physical: number }> {
     const found = await stat(path).catch(() => undefined);
     return { logical: found?.size ?? 0, physical: (found?.blocks ?? 0) * 512 };
+  }
+
+  /** A deletion that a dying daemon had begun is carried through: its files are out of sight already. */
+  private async finishDeletions(): Promise<void> {
+    const gone: string[] = [];
+    for (const tag of await this.store.withdrawnTags()) {
+      if (this.get(tag) !== undefined && !(await this.store.hasDirectory(tag))) gone.push(tag);
+    }
+    if (gone.length === 0) return;
+    await this.registry.mutate((draft) => {
+      for (const tag of gone) draft.snapshots.delete(tag);
+    });
   }
 
   private async annotate(record: SnapshotRecord): Promise<SnapshotRecord> {

@@ -132,21 +132,38 @@ export class SnapshotStore {
   /** Makes a staged directory the snapshot of a tag; its files must be durable already. */
   async publish(staging: string, tag: string): Promise<void> {
     await syncPath(staging);
-    await rename(staging, this.dirOf(tag));
-    await syncPath(this.root);
+    await this.renameDurably(staging, this.dirOf(tag));
   }
 
   /** Takes a snapshot's directory out of sight in one step. Undefined when there was none. */
   async withdraw(tag: string): Promise<string | undefined> {
     const trash = join(this.root, `${TRASH_PREFIX}${tag}-${randomBytes(4).toString('hex')}`);
     try {
-      await rename(this.dirOf(tag), trash);
+      await this.renameDurably(this.dirOf(tag), trash);
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return undefined;
       throw error;
     }
-    await syncPath(this.root);
     return trash;
+  }
+
+  /** Tags whose directory was withdrawn by a daemon that ended before it was removed. */
+  async withdrawnTags(): Promise<string[]> {
+    const names = await readdir(this.root).catch(() => [] as string[]);
+    return names
+      .filter((name) => name.startsWith(TRASH_PREFIX))
+      .map((name) => name.slice(TRASH_PREFIX.length, name.lastIndexOf('-')));
+  }
+
+  /** Both, or neither: a rename that cannot be made durable is taken back. */
+  private async renameDurably(from: string, to: string): Promise<void> {
+    await rename(from, to);
+    try {
+      await syncPath(this.root);
+    } catch (error) {
+      await rename(to, from);
+      throw error;
+    }
   }
 }
 
