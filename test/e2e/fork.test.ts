@@ -157,6 +157,15 @@ describe('a snapshot and its children', () => {
     assert.equal(await host.client.error(404, 'POST', `/v1/sandboxes/${id}/ping`), `sandbox ${id} not found`);
   });
 
+  it('prewarms children on request', async () => {
+    const body = { snapshot_tag: 'py', n: 2, prewarm: true, live_fork: true };
+    const children = await host.client.json<SandboxRecord[]>(201, 'POST', '/v1/sandboxes', body);
+    for (const { id } of children) {
+      assert.equal((await evaluate(id, '1')).result, '1');
+      await host.client.json(204, 'DELETE', `/v1/sandboxes/${id}`);
+    }
+  });
+
   it('keeps sandboxes over a restart of the daemon, with what they were doing', async () => {
     const [child] = await spawn(1);
     assert.ok(child);

@@ -36,6 +36,16 @@ describe('docs/openapi.json against real VMs', () => {
     return answer;
   }
 
+  /** The request fails on a daemon whose QEMU has a fault. */
+  async function withQemu(qemu: string, path: string, json: object): Promise<void> {
+    const other = await RealHost.start({ qemu, snapshotRoot: host.config.snapshotRoot });
+    try {
+      assert.equal((await call('POST', path, json, other)).status, 500);
+    } finally {
+      await other.stop();
+    }
+  }
+
   async function expect(status: number, method: string, path: string, json?: unknown): Promise<Answer> {
     const answer = await call(method, path, json);
     assert.equal(answer.status, status, `${method} ${path}: ${answer.text}`);
@@ -113,15 +123,10 @@ describe('docs/openapi.json against real VMs', () => {
     await mkdir(join(host.config.snapshotRoot, 'half'));
     await writeFile(join(host.config.snapshotRoot, 'half', 'vmstate'), 'x');
     await expect(409, 'POST', '/v1/sandboxes', { snapshot_tag: 'half' });
-    const qemu = await faultyQemu(tools, { kind: 'dies-on-restore', words: 'no' });
-    const other = await RealHost.start({ qemu, snapshotRoot: host.config.snapshotRoot });
-    try {
-      assert.equal((await call('POST', '/v1/sandboxes', { snapshot_tag: 'py' }, other)).status, 500);
-      const frozen = { tag: 'frozen', image: 'python', mem_size_mib: 64, boot_wait_secs: 1 };
-      assert.equal((await call('POST', '/v1/snapshots', frozen, other)).status, 500);
-    } finally {
-      await other.stop();
-    }
+    const dies = await faultyQemu(tools, { kind: 'dies-on-restore', words: 'no' }, 'dies');
+    await withQemu(dies, '/v1/sandboxes', { snapshot_tag: 'py' });
+    const frozen = await faultyQemu(tools, { kind: 'frozen-parent' }, 'frozen');
+    await withQemu(frozen, '/v1/snapshots', { tag: 'new', image: 'python', boot_wait_secs: 1 });
   });
 
   it('tells every way a snapshot route can end', async () => {

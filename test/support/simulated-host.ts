@@ -1,6 +1,6 @@
 import { access, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { openApp } from '../../src/app.factory';
@@ -104,20 +104,28 @@ export class SimulatedHost {
     await this.client.json(201, 'POST', '/v1/snapshots', { tag, image: 'python', mem_size_mib: 64 });
   }
 
+  /** Tags that have a directory. */
+  async snapshotDirectories(): Promise<string[]> {
+    const names = await readdir(this.config.snapshotRoot);
+    return names.filter((name) => !name.startsWith('.'));
+  }
+
   /** Pids of the VM processes of this host. */
   vmProcesses(): Promise<number[]> {
     return Promise.resolve(this.world.processes().map(({ pid }) => pid));
   }
 
-  /** All that is there of VMs: processes, run directories, half-written snapshots and sandbox entries. */
+  /** All that is there of VMs: processes, run directories, half-written snapshots, what is kept for them, and entries. */
   async traces(): Promise<string[]> {
-    const entries = async (dir: string): Promise<string[]> => readdir(dir).catch(() => []);
+    const { runDir, snapshotRoot } = this.config;
+    const below = async (dir: string): Promise<string[]> =>
+      (await readdir(dir).catch(() => [])).map((name) => relative(this.root, join(dir, name)));
+    const hidden = ['.origins', '.assembled'].map((name) => join(snapshotRoot, name));
     return [
       ...(await this.vmProcesses()).map((pid) => `process ${pid}`),
-      ...(await entries(this.config.runDir)).map((name) => `run/${name}`),
-      ...(await entries(this.config.snapshotRoot))
-        .filter((name) => name.startsWith('.'))
-        .map((name) => `snapshots/${name}`),
+      ...(await below(runDir)),
+      ...(await below(snapshotRoot)).filter((path) => /^\.(new|trash)-/.test(basename(path))),
+      ...(await Promise.all(hidden.map(below))).flat(),
       ...(await this.client.json<{ id: string }[]>(200, 'GET', '/v1/sandboxes')).map(
         ({ id }) => `entry ${id}`,
       ),

@@ -9,7 +9,7 @@ import {
   text,
   truth,
 } from '../../common/http/schema';
-import type { SandboxRecord, SnapshotRecord, WorkspaceRecord } from './domain/records';
+import type { SandboxRecord, SnapshotRecord, WorkspaceInfo } from './domain/records';
 
 /** The records as they go over the wire. */
 
@@ -73,7 +73,7 @@ export const SANDBOX_INFO = record<SandboxRecord>(
   },
 );
 
-export const WORKSPACE_INFO = record<WorkspaceRecord>(
+export const WORKSPACE_INFO = record<WorkspaceInfo>(
   'WorkspaceInfo',
   'A sandbox with a name, which can be suspended and resumed. Members that are not set are absent, never null.',
   {
@@ -82,7 +82,7 @@ export const WORKSPACE_INFO = record<WorkspaceRecord>(
     source_snapshot_tag: text('The snapshot it began as.'),
     status: oneOf(
       ['running', 'suspended', 'stale'],
-      '`stale`: its VM is gone and nothing of it was suspended.',
+      '`stale`: its VM is gone; a resume starts from the latest suspended state.',
     ),
     created_at_unix: count('Seconds since 1970.'),
     last_active_unix: count('When it was created, suspended or resumed last, in seconds since 1970.'),

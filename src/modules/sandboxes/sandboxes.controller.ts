@@ -61,6 +61,8 @@ export class SandboxesController {
         n: body.n,
         perChildNetns: body.per_child_netns,
         memoryLimitMib: body.memory_limit_mib,
+        prewarm: body.prewarm,
+        hugepages: body.hugepages,
       },
       signal,
     );

@@ -119,7 +119,7 @@ export class SandboxesService implements OnModuleDestroy {
   ): Promise<SandboxRecord[]> {
     const now = Math.floor(Date.now() / 1000);
     const ids = Array.from({ length: request.n }, () => this.ids.next(now));
-    const vms = await this.spawner.spawn(snapshot, ids, signal);
+    const vms = await this.spawner.spawn(snapshot, ids, { prewarm: request.prewarm, signal });
     const records = vms.map(({ vm }, index) => ({
       id: ids[index] ?? '',
       snapshot_tag: request.snapshotTag,
@@ -159,10 +159,12 @@ export class SandboxesService implements OnModuleDestroy {
       await this.registry.mutate((draft) => {
         draft.sandboxes.delete(id);
       });
-      await this.origins.release(id);
     } catch (error) {
       throw new DomainError('internal', `delete: ${errorChain(error)}`, { cause: error });
     }
+    await this.origins.release(id).catch((error: unknown) => {
+      this.logger.warn(`what was kept for ${id} is removed at the next start: ${errorMessage(error)}`);
+    });
   }
 }
 

@@ -8,6 +8,7 @@ import { DomainError, errorChain, errorMessage } from '../../common/errors/domai
 import { CleanupStack } from '../../common/lifecycle/cleanup-stack';
 import { Limiter } from '../../common/lifecycle/limiter';
 import { GuestAgent } from '../guest/guest-agent';
+import { GuestError } from '../guest/guest-error';
 import { AgentLink } from './agent-link';
 import type { RestorableSnapshot } from '../snapshots/snapshot-opener.service';
 import { describeExit, type RestoreSpec } from '../vmm/domain/vm';
@@ -18,6 +19,12 @@ export interface LiveVm {
   readonly vm: RunningVm;
   readonly link: AgentLink;
   readonly runDir: string;
+}
+
+export interface SpawnOptions {
+  /** Has each child run a program and its warm runtimes once. */
+  readonly prewarm: boolean;
+  readonly signal: AbortSignal;
 }
 
 /** A restored guest answers in some 50 ms; on a host that is loaded to its limit it may take seconds. */
@@ -42,7 +49,11 @@ export class SpawnService {
   /**
    * Starts one child per id, all or none: when one fails or the signal comes, the others are killed and nothing is left.
    */
-  async spawn(snapshot: RestorableSnapshot, ids: readonly string[], signal: AbortSignal): Promise<LiveVm[]> {
+  async spawn(
+    snapshot: RestorableSnapshot,
+    ids: readonly string[],
+    { prewarm, signal }: SpawnOptions,
+  ): Promise<LiveVm[]> {
     const cleanup = new CleanupStack();
     const failed = new AbortController();
     const either = AbortSignal.any([signal, failed.signal]);
@@ -51,7 +62,9 @@ export class SpawnService {
         this.limiter.run(async () => {
           either.throwIfAborted();
           try {
-            return await this.spawnOne(snapshot, id, cleanup, either);
+            const live = await this.spawnOne(snapshot, id, cleanup, either);
+            if (prewarm) await exercise(live, either);
+            return live;
           } catch (error) {
             failed.abort(error);
             throw error;
@@ -124,6 +137,19 @@ export class SpawnService {
       this.logger.error(`undoing a spawn: ${errorMessage(error)}`);
     });
   }
+}
+
+/** Runs what makes a guest's first exec and eval slow: process creation, the interpreters. */
+async function exercise({ link }: LiveVm, signal: AbortSignal): Promise<void> {
+  const agent = await link.agent();
+  const timeoutMs = HANDSHAKE_DEADLINE_MS;
+  await agent.exec({ args: ['true'], timeoutMs }, { signal }).catch(ignoreGuestError);
+  for (const runtime of agent.hello.runtimes) await agent.eval('0', { timeoutMs, runtime, signal });
+}
+
+/** An image without that program is no reason to refuse its children. */
+function ignoreGuestError(error: unknown): void {
+  if (!(error instanceof GuestError)) throw error;
 }
 
 function restoreSpec(snapshot: RestorableSnapshot, id: string, runDir: string): RestoreSpec {

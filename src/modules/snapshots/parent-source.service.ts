@@ -64,8 +64,14 @@ async function requireFile(what: string, path: string): Promise<void> {
   });
 }
 
-/** @throws DomainError invalid for a number out of range. */
+/** @throws DomainError invalid for a number out of range, or a wish this version cannot fulfil. */
 export function requireLimits(request: CreateSnapshot): void {
+  if (request.tap !== null) {
+    throw new DomainError(
+      'invalid',
+      'tap is not available in this version; leave it out, and the guest has no network',
+    );
+  }
   if (request.bootWaitSecs > MAX_BOOT_WAIT_SECS) {
     throw new DomainError('invalid', `boot_wait_secs must be ≤ ${MAX_BOOT_WAIT_SECS}`);
   }

@@ -44,14 +44,13 @@ export class SnapshotsService implements OnApplicationBootstrap {
       }
       // 0 is upstream's "do not wait"; here nothing is waited for that is not needed, so it sets no bound of its own.
       const seconds = request.bootWaitSecs === 0 ? MAX_BOOT_WAIT_SECS : request.bootWaitSecs;
-      const { vcpus, memSizeMib, tap } = request;
+      const { vcpus, memSizeMib } = request;
       const build = {
         tag,
         source,
         vcpus,
         memSizeMib,
         bootDeadlineMs: seconds * 1000,
-        ...(tap === null ? {} : { tap }),
       };
       try {
         const record = this.catalog.recordOf(tag, since);
@@ -76,6 +75,15 @@ export class SnapshotsService implements OnApplicationBootstrap {
       );
     }
     if (!(await this.catalog.has(tag))) throw new DomainError('not_found', `snapshot ${tag} not found`);
+    try {
+      await this.removeKnown(tag, how);
+    } catch (error) {
+      if (error instanceof DomainError && error.code !== 'internal') throw error;
+      throw new DomainError('internal', `delete: ${errorChain(error)}`, { cause: error });
+    }
+  }
+
+  private async removeKnown(tag: string, how: { cascade: boolean; force: boolean }): Promise<void> {
     const lineage = await this.catalog.lineage();
     const dependents = dependentsOf(tag, lineage);
     if (dependents.length > 0 && !how.cascade && !how.force) {

@@ -68,13 +68,12 @@ class SimulatedVm extends RunningVm {
 
   async guestMemory(): Promise<GuestMemoryMap> {
     await this.command('vm.memory');
-    const { path, bytes } = this.process.memory;
+    const { backingPath, bytes } = this.process.memory;
     const regions = [{ address: 0x7f00_0000_0000n, length: bytes, fileOffset: 0 }];
-    return { pid: this.pid, regions, backingPath: path };
+    return { pid: this.pid, regions, backingPath };
   }
 
   async console(): Promise<string> {
-    if (!this.process.isRunning) return '';
     await this.command('vm.console');
     return 'the simulated guest is up\n';
   }

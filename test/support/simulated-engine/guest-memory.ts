@@ -13,7 +13,7 @@ export class GuestMemory {
 
   /** @throws system errors; Error when the file has another size. */
   constructor(
-    readonly path: string,
+    path: string,
     readonly bytes: number,
   ) {
     this.fd = openSync(path, 'r');
@@ -21,6 +21,11 @@ export class GuestMemory {
     if (size === bytes) return;
     this.close();
     throw new Error(`backing store size ${size} does not match 'size' option ${bytes}`);
+  }
+
+  /** Opens the file, also when it was deleted. */
+  get backingPath(): string {
+    return `/proc/self/fd/${this.fd}`;
   }
 
   /** A copy of neighbouring pages. */

@@ -3,7 +3,14 @@ import { describe, it } from 'node:test';
 import { SandboxIds } from '../../../src/modules/sandboxes/domain/sandbox-id';
 import { requireExecRules, requireSpawnRules } from '../../../src/modules/sandboxes/domain/spawn-rules';
 
-const spawn = { snapshotTag: 'py', n: 1, perChildNetns: false, memoryLimitMib: null };
+const spawn = {
+  snapshotTag: 'py',
+  n: 1,
+  perChildNetns: false,
+  memoryLimitMib: null,
+  prewarm: false,
+  hugepages: false,
+};
 
 describe('spawn rules', () => {
   it('accepts 1 to 1000 children', () => {
@@ -14,6 +21,17 @@ describe('spawn rules', () => {
     assert.throws(() => {
       requireSpawnRules({ ...spawn, n: 1001 });
     }, /n must be ≤ 1000/);
+  });
+
+  it('refuses what cannot be done rather than ignoring it', () => {
+    for (const wish of [{ hugepages: true }, { perChildNetns: true }]) {
+      assert.throws(
+        () => {
+          requireSpawnRules({ ...spawn, ...wish });
+        },
+        { name: 'DomainError', code: 'invalid', message: /leave it out/ },
+      );
+    }
   });
 
   it('refuses a memory limit of nothing', () => {

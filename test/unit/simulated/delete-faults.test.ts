@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { SimulatedHost } from '../../support/simulated-host';
 import { assertClear, type Scenario, sweep } from '../../support/simulated-engine/sweep';
@@ -84,7 +83,7 @@ describe('deleting', () => {
       const listed = await host.client.json<{ tag: string; status: string }[]>(200, 'GET', '/v1/snapshots');
       const old = listed.find(({ tag }) => tag === 'old');
       if (old === undefined) {
-        assert.deepEqual(await readdir(host.config.snapshotRoot), ['py'], at);
+        assert.deepEqual(await host.snapshotDirectories(), ['py'], at);
         return;
       }
       assert.equal(old.status, 'ready', at);

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { SimulatedHost } from '../../support/simulated-host';
 import { assertClear, type Scenario, sweep, type Visit } from '../../support/simulated-engine/sweep';
@@ -11,7 +10,7 @@ interface Snapshot {
   readonly warning?: string;
 }
 
-const REASON = /injected fault|registry|VM ended|control connection was closed|guest agent does not answer/;
+const REASON = /injected fault|registry|the VM ended|control connection was closed|guest agent does not answer/;
 const BODY = { tag: 'new', image: 'python', mem_size_mib: 64, boot_wait_secs: 60 };
 
 describe('making a snapshot', () => {
@@ -41,7 +40,7 @@ describe('making a snapshot', () => {
   async function assertNothing(at: string): Promise<void> {
     assert.deepEqual(await host.traces(), [], at);
     assert.deepEqual(await list(), [], at);
-    assert.deepEqual(await readdir(host.config.snapshotRoot), [], at);
+    assert.deepEqual(await host.snapshotDirectories(), [], at);
   }
 
   async function assertUsable(at: string): Promise<void> {

@@ -37,7 +37,8 @@ export interface SandboxRecord {
 
 export type WorkspaceStatus = 'running' | 'suspended' | 'stale';
 
-export interface WorkspaceRecord {
+/** What clients are told of a workspace. */
+export interface WorkspaceInfo {
   id: string;
   name: string;
   source_snapshot_tag: string;
@@ -47,6 +48,12 @@ export interface WorkspaceRecord {
   current_state_tag?: string;
   live_sandbox_id?: string;
   last_branch_memory_path?: string;
+}
+
+/** The rest is what its sandbox was asked for with, so that a resume asks the same. */
+export interface WorkspaceRecord extends WorkspaceInfo {
+  per_child_netns?: boolean;
+  memory_limit_mib?: number;
 }
 
 export interface RegistryState {

@@ -76,6 +76,8 @@ const WORKSPACE: Readonly<Record<keyof WorkspaceRecord, Field>> = {
   current_state_tag: optional(text),
   live_sandbox_id: optional(text),
   last_branch_memory_path: optional(text),
+  per_child_netns: optional(flag),
+  memory_limit_mib: optional(count),
 };
 
 /**

@@ -5,6 +5,9 @@ export interface SpawnRequest {
   readonly n: number;
   readonly perChildNetns: boolean;
   readonly memoryLimitMib: number | null;
+  /** Has each child run what its guest will be asked to run, before it is handed out. */
+  readonly prewarm: boolean;
+  readonly hugepages: boolean;
 }
 
 export const MAX_CHILDREN = 1000;
@@ -18,6 +21,12 @@ export function requireSpawnRules(request: SpawnRequest): void {
   if (request.n > MAX_CHILDREN) throw new DomainError('invalid', `n must be ≤ ${MAX_CHILDREN}`);
   if (request.memoryLimitMib === 0)
     throw new DomainError('invalid', 'memory_limit_mib must be ≥ 1, or null for no limit');
+  if (request.hugepages) {
+    throw new DomainError(
+      'invalid',
+      'hugepages is not available: guest memory is a private mapping of the snapshot, which huge pages would copy in pieces of 2 MiB; leave it out',
+    );
+  }
   if (request.perChildNetns) {
     throw new DomainError(
       'invalid',

@@ -18,7 +18,8 @@ export class SpawnDto {
 
   @Bool({
     default: false,
-    description: 'Changes nothing: every child has been exercised when it is handed out.',
+    description:
+      'Has each child run a program and its warm runtimes once before it is handed out, so that its first exec and eval are fast.',
   })
   prewarm!: boolean;
 
@@ -28,6 +29,6 @@ export class SpawnDto {
   })
   live_fork!: boolean;
 
-  @Bool({ default: false, description: 'Without `live_fork` it is ignored.' })
+  @Bool({ default: false, description: 'Refused: memory is shared with the snapshot page by page.' })
   hugepages!: boolean;
 }

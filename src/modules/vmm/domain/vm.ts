@@ -10,8 +10,6 @@ export interface MachineSpec {
   readonly memSizeMib: number;
   /** Read-only root disk, absolute host path. */
   readonly rootfsPath: string;
-  /** Name of an existing tap; no network device when absent. */
-  readonly tap?: string;
 }
 
 /** Where one VM keeps its sockets and log. */

@@ -23,7 +23,7 @@ export abstract class RunningVm {
   abstract saveDeviceState(path: string): Promise<void>;
   /** Where the guest's memory is in the VMM process. */
   abstract guestMemory(): Promise<GuestMemoryMap>;
-  /** The last lines of the guest's console, at most 64 KiB; empty when the engine has none. */
+  /** The last lines of the guest's console, at most 64 KiB; empty when the engine has none. Rejects once the VM has ended. */
   abstract console(): Promise<string>;
   /** Kills the process and waits until it is gone. Idempotent. */
   abstract kill(): Promise<void>;

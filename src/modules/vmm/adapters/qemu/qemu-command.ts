@@ -37,9 +37,6 @@ export interface QemuCommand {
   readonly start: QemuStart;
 }
 
-/** The same in every guest, as each has a network of its own; upstream's value. */
-const GUEST_MAC = 'AA:FC:00:00:00:01';
-
 /** A value inside a QEMU option list, where a comma is written twice. */
 function option(value: string): string {
   return value.replaceAll(',', ',,');
@@ -100,10 +97,6 @@ export function qemuArguments(command: QemuCommand): string[] {
     '-global',
     'migration.send-configuration=off',
   ];
-  if (machine.tap !== undefined) {
-    args.push('-netdev', `tap,id=n0,ifname=${option(machine.tap)},script=no,downscript=no`);
-    args.push('-device', `virtio-net-device,netdev=n0,mac=${GUEST_MAC}`);
-  }
   if (command.start.kind === 'restore') args.push('-incoming', `fd:${VMSTATE_FD}`);
   else {
     const { kernelPath, initramfsPath, kernelArgs } = command.start;

@@ -103,7 +103,7 @@ export class QemuVm extends RunningVm {
   }
 
   async console(): Promise<string> {
-    if (this.gone) return '';
+    if (this.gone) throw new DomainError('internal', `the VM (pid ${this.pid}) has ended`);
     const text = await this.qmp.execute('ringbuf-read', { device: 'console', size: CONSOLE_BYTES });
     return typeof text === 'string' ? text : '';
   }
