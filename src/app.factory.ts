@@ -2,16 +2,16 @@ import 'reflect-metadata';
 import type { LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { readFile } from 'node:fs/promises';
 import { type AppImport, AppModule } from './app.module';
 import type { DaemonConfig } from './common/config/daemon-config';
-import { DomainError, errorMessage } from './common/errors/domain-error';
-import { HttpAdapter, type TlsMaterial } from './common/http/http-adapter';
+import { HttpAdapter } from './common/http/http-adapter';
 import { logRequests } from './common/http/request-log';
 import { RequestPipeline } from './common/http/request-pipeline';
 import { RouteTable } from './common/http/route-table';
+import { TlsFiles } from './common/http/tls-files';
 import { DaemonLogger, loggerParams } from './common/logging/daemon-logger';
 import { AuditSink } from './modules/audit/audit-sink';
+import { TokenFile } from './modules/auth/token-file';
 
 export interface CreateAppOptions {
   /** Modules on top of the daemon's own. */
@@ -34,7 +34,7 @@ export async function createApp(
   const foundation = { pipeline, routes, logger: await loggerParams(config.logLevel) };
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.forRoot(config, foundation, options.imports ?? []),
-    new HttpAdapter(pipeline, routes, await tlsMaterial(config)),
+    new HttpAdapter(pipeline, routes, await tlsFiles(config)),
     // Start errors are the caller's to report, in one line; so the framework must not print its own.
     { abortOnError: false, bodyParser: false, bufferLogs: true, autoFlushLogs: false },
   );
@@ -66,14 +66,17 @@ export async function openApp(
   }
 }
 
-async function tlsMaterial({ tlsCert, tlsKey }: DaemonConfig): Promise<TlsMaterial | undefined> {
+/** Reads anew what an operator may replace while the daemon runs; SIGHUP asks for it. Never rejects. */
+export async function reloadFiles(app: NestFastifyApplication): Promise<void> {
+  const adapter: unknown = app.getHttpAdapter();
+  await Promise.all([
+    app.get(AuditSink).reopen(),
+    app.get(TokenFile).reload(),
+    adapter instanceof HttpAdapter ? adapter.reloadTls() : undefined,
+  ]);
+}
+
+async function tlsFiles({ tlsCert, tlsKey }: DaemonConfig): Promise<TlsFiles | undefined> {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
-  const read = async (flag: string, path: string): Promise<string> => {
-    try {
-      return await readFile(path, 'utf8');
-    } catch (error) {
-      throw new DomainError('invalid', `${flag} ${path} cannot be read: ${errorMessage(error)}`);
-    }
-  };
-  return { cert: await read('--tls-cert', tlsCert), key: await read('--tls-key', tlsKey) };
+  return TlsFiles.load(tlsCert, tlsKey);
 }

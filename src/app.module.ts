@@ -14,6 +14,7 @@ import { OpenApiModule } from './modules/openapi/openapi.module';
 import { RegistryModule } from './modules/registry/registry.module';
 import { SandboxesModule } from './modules/sandboxes/sandboxes.module';
 import { SnapshotsModule } from './modules/snapshots/snapshots.module';
+import { WorkspacesModule } from './modules/workspaces/workspaces.module';
 
 export type AppImport = Type | DynamicModule;
 
@@ -25,7 +26,7 @@ export interface Foundation {
 }
 
 /** What happens on the host. Its modules do the product's work. */
-const PRODUCT_MODULES: AppImport[] = [SnapshotsModule, SandboxesModule];
+const PRODUCT_MODULES: AppImport[] = [SnapshotsModule, SandboxesModule, WorkspacesModule];
 
 /** The composition root: the only place that lists all modules. */
 @Module({})

@@ -25,7 +25,8 @@ class ServeCommand extends CommandRunner {
   /** Declares one option per setting, so that flags, environment and help come from one table. */
   override setCommand(command: Commander): this {
     for (const { flag, value, meaning, env, fallback } of SETTINGS) {
-      command.option(`--${flag} <${value}>`, `${meaning} (env ${env}; default ${fallback})`);
+      const option = value === undefined ? `--${flag}` : `--${flag} <${value}>`;
+      command.option(option, `${meaning} (env ${env}; default ${fallback})`);
     }
     command
       .allowExcessArguments(false)
@@ -42,7 +43,7 @@ class ServeCommand extends CommandRunner {
     const flags: Record<string, string> = {};
     for (const { flag } of SETTINGS) {
       const value = options[flag.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())];
-      if (typeof value === 'string') flags[flag] = value;
+      if (typeof value === 'string' || value === true) flags[flag] = String(value);
     }
     await start(flags);
   }

@@ -1,37 +1,44 @@
 import { Logger } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
-import { createApp } from './app.factory';
+import { createApp, reloadFiles } from './app.factory';
 import type { DaemonConfig } from './common/config/daemon-config';
 import { DomainError, errnoOf, errorMessage } from './common/errors/domain-error';
+import { SingleInstance } from './common/lifecycle/single-instance';
 import { VERSION } from './common/version';
-import { AuditSink } from './modules/audit/audit-sink';
 
 /** How long requests in flight may take after a stop signal. */
 const DRAIN_MS = 30_000;
 
 /**
  * Runs the daemon until SIGTERM or SIGINT; then stops accepting, lets requests end and returns. SIGHUP opens the audit log
- * anew.
+ * anew and reads token and certificate again.
  *
  * @throws errors of the start, whose message says what to change.
  */
 export async function serve(config: DaemonConfig): Promise<void> {
+  // First of all: what another daemon uses must not be touched, not even by reading what it is about to write.
+  const instance = await SingleInstance.claim(config);
+  try {
+    await run(config);
+  } finally {
+    await instance.release();
+  }
+}
+
+async function run(config: DaemonConfig): Promise<void> {
   const logger = new Logger('Daemon');
   const app = await createApp(config);
   try {
     logger.log(`forkd-controller ${VERSION} listening on ${await listen(app, config)}`);
-    const reopen = (): void => {
-      void app
-        .get(AuditSink)
-        .reopen()
-        .then(() => {
-          logger.log('SIGHUP received, audit log opened anew');
-        });
+    const reload = (): void => {
+      void reloadFiles(app).then(() => {
+        logger.log('SIGHUP received, audit log opened anew, token and certificate read again');
+      });
     };
-    process.on('SIGHUP', reopen);
+    process.on('SIGHUP', reload);
     logger.log(`${await stopSignal()} received, finishing requests (at most ${DRAIN_MS / 1000} s)`);
-    process.off('SIGHUP', reopen);
+    process.off('SIGHUP', reload);
   } finally {
     await drain(app);
   }

@@ -1,7 +1,7 @@
 // @ts-check
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { findCommand, missingRequirements } from './packages.mjs';
+import { findCommand, missingRequirements, requirementsFor } from './packages.mjs';
 import { confirm } from './reporter.mjs';
 import { failure, run, SetupError } from './run.mjs';
 
@@ -16,8 +16,9 @@ const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
  *
  * @param {Context} context
  */
-export async function installPackages({ reporter, log, yes }) {
-  const missing = await missingRequirements();
+export async function installPackages({ purpose, reporter, log, yes }) {
+  const requirements = requirementsFor(purpose);
+  const missing = await missingRequirements(requirements);
   const lists = listsState();
   if (missing.length === 0 && lists !== 'missing') {
     reporter.line('all there');
@@ -72,7 +73,7 @@ export async function installPackages({ reporter, log, yes }) {
       result = await install();
     }
     if (result.code !== 0) throw failure('apt-get install', result.code, said + result.output, log);
-    const left = await missingRequirements();
+    const left = await missingRequirements(requirements);
     if (left.length > 0)
       throw new SetupError(`apt-get installed the packages, but still missing are ${describe(left)}`);
   }

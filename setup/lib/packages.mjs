@@ -14,6 +14,7 @@ const OLDEST_GO = [1, 19];
  * @property {readonly string[]} commands all of them must be there
  * @property {string} reason
  * @property {(path: string) => boolean | Promise<boolean>} [suits] whether the first command will do
+ * @property {Purpose} [onlyFor] needed for this purpose alone
  */
 
 /** Debian packages the daemon, its images and its tests need. @type {readonly Requirement[]} */
@@ -27,7 +28,19 @@ export const REQUIREMENTS = [
   { package: 'golang-go', commands: ['go'], reason: 'builds the guest agent', suits: isRecentGo },
   { package: 'iproute2', commands: ['ip'], reason: 'connects VMs to the network' },
   { package: 'nftables', commands: ['nft'], reason: 'keeps the networks of VMs apart' },
+  {
+    package: 'python3-venv',
+    commands: ['python3'],
+    reason: 'runs other people’s clients in the tests',
+    suits: hasVenv,
+    onlyFor: 'test',
+  },
 ];
+
+/** @param {Purpose} purpose @returns {readonly Requirement[]} */
+export function requirementsFor(purpose) {
+  return REQUIREMENTS.filter(({ onlyFor }) => onlyFor === undefined || onlyFor === purpose);
+}
 
 /**
  * @param {string} command
@@ -69,6 +82,11 @@ export async function missingRequirements(requirements = REQUIREMENTS, find = fi
 async function isRecentGo(path) {
   const { code, output } = await run(path, ['version'], { env: { ...process.env, GOTOOLCHAIN: 'local' } });
   return code === 0 && isGoVersionRecent(output);
+}
+
+/** @param {string} path of a Python, which Debian gives out without what makes virtual environments */
+async function hasVenv(path) {
+  return (await run(path, ['-c', 'import ensurepip, venv'])).code === 0;
 }
 
 /** @param {string} text what `go version` prints */

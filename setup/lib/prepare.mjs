@@ -12,6 +12,7 @@ import { Log } from './run.mjs';
  *
  * @typedef {object} Context
  * @property {string} root of the project
+ * @property {Purpose} purpose
  * @property {Reporter} reporter
  * @property {Log} log
  * @property {boolean} yes install packages without asking
@@ -38,6 +39,7 @@ export async function prepare({ purpose, yes, print }) {
   if (purpose !== 'test') steps.push(['build', build]);
   const context = {
     root: fileURLToPath(new URL('../..', import.meta.url)),
+    purpose,
     reporter: new Reporter(steps.length, print),
     log: new Log(),
     yes,

@@ -67,8 +67,8 @@ class BranchBench {
 
   async dirtyPause(): Promise<Measurement[]> {
     const child = await this.fork('b256');
-    const body = { code: 'blob = bytearray(b"x" * (50 << 20)); None' };
-    await this.daemon.client.json(200, 'POST', `/v1/sandboxes/${child.id}/eval`, body);
+    const code = 'blob = bytearray(50 << 20)\nfor page in range(0, len(blob), 4096): blob[page] = 1';
+    await this.daemon.client.json(200, 'POST', `/v1/sandboxes/${child.id}/eval`, { code });
     const pauses: number[] = [];
     for (let round = 0; round < this.options.rounds; round++) {
       this.options.say(`50 MiB dirty, round ${round + 1} of ${this.options.rounds}`);
@@ -83,7 +83,12 @@ class BranchBench {
     const child = await this.fork('b256');
     const base = join(this.daemon.root, 'snapshots', 'b256', 'memory.bin');
     const target = join(this.daemon.root, 'copy');
-    const times = { branch: [] as number[], plain: [] as number[], auto: [] as number[], synced: [] as number[] };
+    const times = {
+      branch: [] as number[],
+      plain: [] as number[],
+      auto: [] as number[],
+      synced: [] as number[],
+    };
     const timed = async (into: number[], work: () => Promise<unknown>): Promise<void> => {
       const begun = performance.now();
       await work();
@@ -149,7 +154,13 @@ class BranchBench {
     return names
       .slice(1)
       .flatMap((name) => [
-        ratio(`spawn from a chain, ${name} against flat`, 'ms', all.get(name) ?? [], all.get('flat') ?? [], 1.1),
+        ratio(
+          `spawn from a chain, ${name} against flat`,
+          'ms',
+          all.get(name) ?? [],
+          all.get('flat') ?? [],
+          1.1,
+        ),
         ratio(`first spawn, ${name} against flat`, 'ms', first.get(name) ?? [], first.get('flat') ?? [], 1.1),
       ]);
   }

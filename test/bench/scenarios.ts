@@ -170,7 +170,13 @@ async function sha256(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-export function ratio(name: string, unit: string, samples: number[], bare: number[], limit: number): Measurement {
+export function ratio(
+  name: string,
+  unit: string,
+  samples: number[],
+  bare: number[],
+  limit: number,
+): Measurement {
   const [value, base] = [median(samples), median(bare)];
   return {
     name,

@@ -45,7 +45,7 @@ describe('docs/openapi.json', () => {
   it('is valid OpenAPI 3.1', async () => {
     const { Validator } = await import('@seriousme/openapi-schema-validator');
     const validator = new Validator();
-    const result = await validator.validate(structuredClone(api.document));
+    const result = await validator.validate({ ...structuredClone(api.document) });
     assert.deepEqual(result.errors ?? [], []);
     assert.equal(validator.version, '3.1');
     const ids = api.operations.map(({ operationId }) => operationId);

@@ -1,103 +1,21 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, readFile, rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { promisify } from 'node:util';
+import { DaemonProcesses } from '../support/daemon-process';
 
-const MAIN = join(__dirname, '../../src/main.js');
-
+let daemons: DaemonProcesses;
 let directory: string;
-const running = new Set<ChildProcess>();
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'forkd-serve-'));
+  daemons = await DaemonProcesses.create();
+  ({ directory } = daemons);
 });
 afterEach(async () => {
-  for (const child of running) {
-    child.kill('SIGKILL');
-    await once(child, 'close');
-  }
-  await rm(directory, { recursive: true, force: true });
+  await daemons.close();
 });
-
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-const environment = (): NodeJS.ProcessEnv => ({
-  PATH: process.env.PATH,
-  NODE_PATH: process.env.NODE_PATH,
-  HOME: directory,
-  FORKD_STATE: join(directory, 'lib/state.json'),
-  FORKD_AUDIT_LOG: join(directory, 'log/audit.log'),
-  FORKD_RUN_DIR: join(directory, 'run'),
-  FORKD_BIND: '127.0.0.1:0',
-  FORKD_ENGINE: 'qemu',
-});
-
-/** Runs to the end. */
-function run(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [MAIN, ...args],
-      { env: { ...environment(), ...env } },
-      (error, stdout, stderr) => {
-        resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
-      },
-    );
-  });
-}
-
-/** A daemon that has said where it listens. */
-class Daemon {
-  text = '';
-  private wake: () => void = () => undefined;
-
-  private constructor(readonly child: ChildProcess) {
-    child.stdout?.on('data', (chunk: Buffer) => {
-      this.text += chunk.toString();
-      this.wake();
-    });
-    child.once('close', () => {
-      running.delete(child);
-      this.wake();
-    });
-    running.add(child);
-  }
-
-  static async start(
-    args: string[] = [],
-    env: NodeJS.ProcessEnv = {},
-  ): Promise<{ daemon: Daemon; child: ChildProcess; url: string }> {
-    const stdio: ['ignore', 'pipe', 'inherit'] = ['ignore', 'pipe', 'inherit'];
-    const child = spawn(process.execPath, [MAIN, 'serve', ...args], {
-      env: { ...environment(), ...env },
-      stdio,
-    });
-    const daemon = new Daemon(child);
-    return { daemon, child, url: await daemon.said(/listening on (https?:[^"\s]+)/) };
-  }
-
-  /** Waits until the log has the text and gives the first group. */
-  async said(text: RegExp): Promise<string> {
-    for (;;) {
-      const match = text.exec(this.text);
-      if (match !== null) return match[1] ?? match[0];
-      assert.equal(this.child.exitCode, null, `the daemon ended: ${this.text}`);
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
-    }
-  }
-}
 
 function statusOf(url: string): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -114,8 +32,12 @@ async function nothingCreated(): Promise<void> {
 
 describe('the command line', () => {
   it('tells version and help', async () => {
-    assert.deepEqual(await run(['--version']), { code: 0, stdout: 'forkd-controller 0.5.3\n', stderr: '' });
-    const help = await run(['serve', '--help']);
+    assert.deepEqual(await daemons.run(['--version']), {
+      code: 0,
+      stdout: 'forkd-controller 0.5.3\n',
+      stderr: '',
+    });
+    const help = await daemons.run(['serve', '--help']);
     assert.equal(help.code, 0);
     for (const text of ['--branch-concurrency', 'FORKD_TLS_KEY', '127.0.0.1:8889'])
       assert.ok(help.stdout.includes(text), text);
@@ -133,7 +55,7 @@ describe('the command line', () => {
       [],
     ];
     for (const args of cases) {
-      const { code, stderr } = await run(args);
+      const { code, stderr } = await daemons.run(args);
       assert.equal(code, 2, args.join(' '));
       assert.notEqual(stderr, '');
     }
@@ -143,7 +65,7 @@ describe('the command line', () => {
 
 describe('a start that fails', () => {
   const failed = async (args: string[], text: RegExp): Promise<void> => {
-    const { code, stderr, stdout } = await run(['serve', ...args]);
+    const { code, stderr, stdout } = await daemons.run(['serve', ...args]);
     assert.deepEqual([code, stdout], [1, '']);
     assert.match(stderr, /^forkd-controller: [^\n]+\n$/);
     assert.match(stderr, text);
@@ -189,7 +111,7 @@ describe('a start that fails', () => {
 describe('a running daemon', () => {
   it('answers, and ends with status 0 at SIGTERM and SIGINT', async () => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      const { child, url } = await Daemon.start();
+      const { child, url } = await daemons.serve();
       assert.equal(await statusOf(`${url}/healthz`), 200);
       child.kill(signal);
       assert.deepEqual(await once(child, 'exit'), [0, null]);
@@ -200,7 +122,8 @@ describe('a running daemon', () => {
   });
 
   it('survives SIGHUP and opens its audit log anew', async () => {
-    const { daemon, child, url } = await Daemon.start();
+    const daemon = await daemons.serve();
+    const { child, url } = daemon;
     await rm(join(directory, 'log'), { recursive: true });
     child.kill('SIGHUP');
     await daemon.said(/SIGHUP received/);
@@ -213,7 +136,8 @@ describe('a running daemon', () => {
   it('logs each request with its id at debug level, and never the token', async () => {
     const token = join(directory, 'token');
     await writeFile(token, 'correct-horse-battery-staple');
-    const { daemon, url } = await Daemon.start(['--token-file', token], { FORKD_LOG: 'debug' });
+    const daemon = await daemons.serve(['--token-file', token], { FORKD_LOG: 'debug' });
+    const { url } = daemon;
     const id = await new Promise<unknown>((resolve, reject) => {
       const headers = { authorization: 'Bearer correct-horse-battery-staple' };
       get(`${url}/version`, { agent: false, headers }, (response) => {
@@ -225,39 +149,5 @@ describe('a running daemon', () => {
     const entry = JSON.parse(line) as Record<string, unknown>;
     assert.deepEqual([entry.level, entry.status, entry.request_id], ['debug', 200, id]);
     assert.doesNotMatch(daemon.text, /correct-horse/);
-  });
-
-  it('speaks TLS from 1.2 on with a certificate', async () => {
-    const [cert, key] = [join(directory, 'c.pem'), join(directory, 'k.pem')];
-    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-    const files = ['-keyout', key, '-out', cert];
-    await promisify(execFile)('openssl', [
-      'req',
-      '-x509',
-      ...curve,
-      ...files,
-      '-days',
-      '1',
-      '-subj',
-      '/CN=localhost',
-    ]);
-    const { url } = await Daemon.start(['--tls-cert', cert, '--tls-key', key]);
-    assert.match(url, /^https:/);
-    const call = (options: object): Promise<number> =>
-      new Promise((resolve, reject) => {
-        httpsRequest(
-          `${url}/healthz`,
-          { rejectUnauthorized: false, agent: false, ...options },
-          (response) => {
-            response.resume();
-            resolve(response.statusCode ?? 0);
-          },
-        )
-          .once('error', reject)
-          .end();
-      });
-    assert.equal(await call({ maxVersion: 'TLSv1.2' }), 200);
-    assert.equal(await call({ minVersion: 'TLSv1.3' }), 200);
-    await assert.rejects(call({ minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }));
   });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ApiDocument, type Operation } from '../support/api-document';
@@ -37,8 +37,10 @@ describe('docs/openapi.json against real VMs', () => {
   }
 
   /** The request fails on a daemon whose QEMU has a fault. */
-  async function withQemu(qemu: string, path: string, json: object): Promise<void> {
-    const other = await RealHost.start({ qemu, snapshotRoot: host.config.snapshotRoot });
+  async function withQemu(qemu: string, path: string, json?: object, state = {}): Promise<void> {
+    const statePath = join(tools, 'state.json');
+    await writeFile(statePath, JSON.stringify(state));
+    const other = await RealHost.start({ qemu, statePath, snapshotRoot: host.config.snapshotRoot });
     try {
       assert.equal((await call('POST', path, json, other)).status, 500);
     } finally {
@@ -59,6 +61,16 @@ describe('docs/openapi.json against real VMs', () => {
     const success = Object.keys(operation.responses).map(Number).sort()[0];
     assert.ok(success);
     return expect(success, operation.method, api.pathOf(operation, values), api.bodyOf(operation)?.example);
+  }
+
+  /** Tag to status of all snapshots, once none is being written any more; each tag is listed once. */
+  async function settled(): Promise<Map<string, string>> {
+    for (;;) {
+      const all = JSON.parse((await call('GET', '/v1/snapshots')).text) as { tag: string; status: string }[];
+      const found = new Map(all.map(({ tag, status }) => [tag, status]));
+      assert.equal(found.size, all.length, 'a tag is listed twice');
+      if (![...found.values()].includes('writing')) return found;
+    }
   }
 
   it('has examples that work', async () => {
@@ -107,14 +119,7 @@ describe('docs/openapi.json against real VMs', () => {
     );
     assert.deepEqual(two.map(({ status }) => status).sort(), [201, 503]);
     await expect(202, 'POST', path(sandbox, 'branch'), { tag: 'later', mode: 'live', wait: false });
-    let later: { status?: string } | undefined = { status: 'writing' };
-    while (later?.status === 'writing') {
-      const all = JSON.parse((await call('GET', '/v1/snapshots')).text) as { tag: string; status: string }[];
-      const named = all.filter(({ tag }) => tag === 'later');
-      assert.equal(named.length, 1, 'a tag that is being written is listed once');
-      later = named[0];
-    }
-    assert.equal(later?.status, 'ready');
+    assert.equal((await settled()).get('later'), 'ready');
   });
 
   it('tells every way a spawn can end', async () => {
@@ -125,8 +130,74 @@ describe('docs/openapi.json against real VMs', () => {
     await expect(409, 'POST', '/v1/sandboxes', { snapshot_tag: 'half' });
     const dies = await faultyQemu(tools, { kind: 'dies-on-restore', words: 'no' }, 'dies');
     await withQemu(dies, '/v1/sandboxes', { snapshot_tag: 'py' });
+    await withQemu(dies, '/v1/workspaces', { name: 'new', snapshot_tag: 'py' });
+    const workspace = {
+      id: 'ws-sb-1-0000',
+      name: 'old',
+      source_snapshot_tag: 'py',
+      status: 'suspended',
+      created_at_unix: 1,
+      last_active_unix: 1,
+    };
+    await withQemu(dies, '/v1/workspaces/old/resume', undefined, { workspaces: { old: workspace } });
     const frozen = await faultyQemu(tools, { kind: 'frozen-parent' }, 'frozen');
     await withQemu(frozen, '/v1/snapshots', { tag: 'new', image: 'python', boot_wait_secs: 1 });
+  });
+
+  it('tells every way a workspace route can end', async () => {
+    const agent = '/v1/workspaces/agent';
+    const liveId = async (): Promise<string> =>
+      (JSON.parse((await call('GET', agent)).text) as { live_sandbox_id: string }).live_sandbox_id;
+    const both = async (path: string, json?: object): Promise<number[]> =>
+      (await Promise.all([1, 2].map(() => call('POST', path, json)))).map(({ status }) => status).sort();
+
+    await example('createWorkspace');
+    await example('listWorkspaces');
+    await example('getWorkspace');
+    await expect(400, 'POST', '/v1/workspaces', { name: 'a.b', snapshot_tag: 'py' });
+    await expect(404, 'POST', '/v1/workspaces', { name: 'new', snapshot_tag: 'gone' });
+    await expect(409, 'POST', '/v1/workspaces', { name: 'agent', snapshot_tag: 'py' });
+    for (const [method, what, body] of [
+      ['GET', '', undefined],
+      ['DELETE', '', undefined],
+      ['POST', '/suspend', {}],
+      ['POST', '/resume', undefined],
+    ] as const) {
+      await expect(404, method, `/v1/workspaces/gone${what}`, body);
+    }
+    await expect(400, 'POST', `${agent}/resume`);
+    await example('suspendWorkspace');
+    await expect(400, 'POST', `${agent}/suspend`, {});
+    await example('resumeWorkspace');
+    assert.deepEqual(await both(`${agent}/suspend`, {}), [200, 409]);
+    assert.deepEqual(await both(`${agent}/resume`), [200, 409]);
+
+    // Without a place for its state a suspend fails, and the workspace runs on.
+    const away = `${host.config.snapshotRoot}-away`;
+    await rename(host.config.snapshotRoot, away);
+    await expect(500, 'POST', `${agent}/suspend`, {});
+    await rename(away, host.config.snapshotRoot);
+    await expect(200, 'POST', `/v1/sandboxes/${await liveId()}/ping`);
+
+    // The only branch slot is held while a branch that nobody waits for is written.
+    let busy = 200;
+    for (let round = 0; busy === 200 && round < 5; round++) {
+      const held = { tag: `held-${round}`, mode: 'live', wait: false };
+      await expect(202, 'POST', `/v1/sandboxes/${sandbox}/branch`, held);
+      busy = (await call('POST', `${agent}/suspend`, {})).status;
+      if (busy === 200) await expect(200, 'POST', `${agent}/resume`);
+    }
+    assert.equal(busy, 503);
+
+    await settled();
+    const onTop = { tag: 'over', mode: 'diff', parent_tag: 'ws-agent-state' };
+    await expect(201, 'POST', `/v1/sandboxes/${await liveId()}/branch`, onTop);
+    await expect(409, 'DELETE', agent);
+    await expect(204, 'DELETE', '/v1/snapshots/over');
+    await expect(204, 'DELETE', `/v1/sandboxes/${await liveId()}`);
+    await expect(204, 'DELETE', '/v1/snapshots/ws-agent-state');
+    await expect(404, 'POST', `${agent}/resume`);
+    await example('deleteWorkspace');
   });
 
   it('tells every way a snapshot route can end', async () => {
@@ -157,8 +228,8 @@ describe('docs/openapi.json against real VMs', () => {
     const open = api
       .documented()
       .filter((promise) => !api.seen.has(promise) && !OF_ITS_KIND.has(promise.split(' ')[2] ?? ''))
-      // The path of an id cannot be wrong but for its percent encoding.
-      .filter((promise) => !/\{id\}\S* 400$/.test(promise));
+      // The path of an id or a name cannot be wrong but for its percent encoding.
+      .filter((promise) => !/\{(?:id|name)\}\S* 400$/.test(promise));
     assert.deepEqual(open, []);
   });
 });

@@ -154,14 +154,19 @@ export class TestApp {
     });
   }
 
-  /** The audit log once `count` requests are over. */
-  async auditText(count: number): Promise<string> {
+  /** Waits until `count` requests are over and it was tried to write their audit lines. */
+  async requestsOver(count: number): Promise<void> {
     if (this.finished.length < count) {
       await new Promise<void>((resolve) => {
         this.waiting.push({ count, resolve });
       });
     }
     await this.nest.get(AuditSink).flush();
+  }
+
+  /** The audit log once `count` requests are over. */
+  async auditText(count: number): Promise<string> {
+    await this.requestsOver(count);
     return readFile(this.config.auditLogPath, 'utf8');
   }
 

@@ -63,9 +63,14 @@ export class RealHost {
     return new RealHost(root, config, app, client);
   }
 
-  /** Ends the daemon as a stop of the service would, and starts another over the same directories. */
-  async restart(): Promise<void> {
+  /**
+   * Ends the daemon as a stop of the service would, and starts another over the same directories.
+   *
+   * @param meanwhile what happens on the host while no daemon runs.
+   */
+  async restart(meanwhile: () => void = () => undefined): Promise<void> {
     await this.app.close();
+    meanwhile();
     const { app, client } = await listen(this.config);
     this.app = app;
     this.client = client;
@@ -101,7 +106,7 @@ export class RealHost {
     return [
       ...(await this.vmProcesses()).map((pid) => `process ${pid}`),
       ...(await below(runDir)).filter((path) => !path.endsWith('.kvm-probe.json')),
-      ...(await below(snapshotRoot)).filter((path) => /^\.(new|trash)-/.test(basename(path))),
+      ...(await below(snapshotRoot)).filter((path) => /^\.(new-|trash-|replaced\.)/.test(basename(path))),
       ...(await Promise.all(hidden.map(below))).flat(),
       ...(await this.client.json<{ id: string }[]>(200, 'GET', '/v1/sandboxes')).map(
         ({ id }) => `entry ${id}`,

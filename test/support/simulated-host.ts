@@ -18,7 +18,7 @@ import { VmmEngine } from '../../src/modules/vmm/ports/vmm-engine';
 import { TestClient } from './http';
 import { settingsIn } from './app';
 import { SimulatedEngine } from './simulated-engine/engine';
-import { DaemonLife, FaultPlan } from './simulated-engine/faults';
+import { DaemonLife, FaultPlan, type Operation } from './simulated-engine/faults';
 import { gateFileSystem } from './simulated-engine/fs-gate';
 import { SimulatedImages } from './simulated-engine/images';
 import { SimulatedMemoryImages } from './simulated-engine/memory-images';
@@ -94,6 +94,21 @@ export class SimulatedHost {
     await this.listen();
   }
 
+  /**
+   * Ends the daemon as {@link crash} does, starts another that is ended the same way at its nth operation, and then one that
+   * is left alone. Tells the operation; undefined when a start has fewer.
+   */
+  async crashWhileStarting(nth: number, meanwhile: () => Promise<void>): Promise<Operation | undefined> {
+    await this.drop();
+    this.faults.release();
+    await meanwhile();
+    const hit = this.faults.inject({ action: 'crash', nth });
+    const first = await Promise.race([hit, this.listen().then(() => undefined)]);
+    this.faults.release();
+    if (first !== undefined) await this.listen();
+    return first;
+  }
+
   /** Takes a sandbox out of the registry behind the daemon's back, as a lost write would. */
   async forget(id: string): Promise<void> {
     await this.app.get(RegistryService, { strict: false }).mutate((draft) => draft.sandboxes.delete(id));
@@ -124,7 +139,7 @@ export class SimulatedHost {
     return [
       ...(await this.vmProcesses()).map((pid) => `process ${pid}`),
       ...(await below(runDir)),
-      ...(await below(snapshotRoot)).filter((path) => /^\.(new|trash)-/.test(basename(path))),
+      ...(await below(snapshotRoot)).filter((path) => /^\.(new-|trash-|replaced\.)/.test(basename(path))),
       ...(await Promise.all(hidden.map(below))).flat(),
       ...(await this.client.json<{ id: string }[]>(200, 'GET', '/v1/sandboxes')).map(
         ({ id }) => `entry ${id}`,

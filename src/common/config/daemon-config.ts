@@ -4,6 +4,8 @@ export type EngineChoice = (typeof ENGINE_CHOICES)[number];
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+export const DEFAULT_TOKEN_GRACE_SECS = 60;
+
 export const DEFAULT_QEMU = 'qemu-system-x86_64';
 
 export interface DaemonSettings {
@@ -16,8 +18,12 @@ export interface DaemonSettings {
   /** One sub-directory per snapshot tag. */
   readonly snapshotRoot: string;
   readonly auditLogPath: string;
+  /** Refuse mutating requests that cannot be recorded. No when absent. */
+  readonly auditRequired?: boolean | undefined;
   /** No authentication when absent. */
   readonly tokenFile?: string | undefined;
+  /** Seconds for which a replaced token still works; {@link DEFAULT_TOKEN_GRACE_SECS} when absent. */
+  readonly tokenGraceSecs?: number | undefined;
   /** PEM files; both or neither. */
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
@@ -40,7 +46,9 @@ export class DaemonConfig implements DaemonSettings {
   readonly statePath: string;
   readonly snapshotRoot: string;
   readonly auditLogPath: string;
+  readonly auditRequired: boolean;
   readonly tokenFile: string | undefined;
+  readonly tokenGraceSecs: number;
   readonly tlsCert: string | undefined;
   readonly tlsKey: string | undefined;
   readonly prewarmScratchDir: string;
@@ -57,7 +65,9 @@ export class DaemonConfig implements DaemonSettings {
     this.statePath = settings.statePath;
     this.snapshotRoot = settings.snapshotRoot;
     this.auditLogPath = settings.auditLogPath;
+    this.auditRequired = settings.auditRequired ?? false;
     this.tokenFile = settings.tokenFile;
+    this.tokenGraceSecs = settings.tokenGraceSecs ?? DEFAULT_TOKEN_GRACE_SECS;
     this.tlsCert = settings.tlsCert;
     this.tlsKey = settings.tlsKey;
     this.prewarmScratchDir = settings.prewarmScratchDir;

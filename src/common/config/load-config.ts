@@ -20,6 +20,8 @@ export interface HostFacts {
   readonly cwd: string;
 }
 
+/** A day: a token that must work for longer is no old token. */
+const TOKEN_GRACE_MAX_SECS = 86_400;
 /** A unix socket's path must be shorter than this, its terminating zero included. */
 const SOCKET_PATH_MAX = 108;
 /** What is added to the run directory for the longest socket: "/" id "/" name. */
@@ -57,7 +59,9 @@ export function loadConfig(flags: Flags, env: Environment, host: HostFacts = hos
     statePath: path('state') ?? '/var/lib/forkd/state.json',
     snapshotRoot,
     auditLogPath: path('audit-log') ?? '/var/log/forkd/audit.log',
+    auditRequired: parseSwitch(given('audit-required')),
     tokenFile: path('token-file'),
+    tokenGraceSecs: parseGrace(given('token-grace')),
     tlsCert: path('tls-cert'),
     tlsKey: path('tls-key'),
     prewarmScratchDir: path('prewarm-scratch-dir') ?? '/dev/shm/forkd-prewarm',
@@ -107,6 +111,19 @@ function parseConcurrency(value: Given | undefined): number {
   const count = /^\d{1,4}$/.test(value.text) ? Number(value.text) : 0;
   if (count < 1 || count > 1000) throw refusal(value, 'a number from 1 to 1000');
   return count;
+}
+
+function parseGrace(value: Given | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const seconds = /^\d{1,5}$/.test(value.text) ? Number(value.text) : Number.NaN;
+  if (!(seconds <= TOKEN_GRACE_MAX_SECS)) throw refusal(value, `seconds from 0 to ${TOKEN_GRACE_MAX_SECS}`);
+  return seconds;
+}
+
+function parseSwitch(value: Given | undefined): boolean {
+  if (value === undefined || value.text === 'false') return false;
+  if (value.text !== 'true') throw refusal(value, 'true or false');
+  return true;
 }
 
 function parseEngine(value: Given | undefined): EngineChoice {

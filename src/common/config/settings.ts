@@ -3,8 +3,8 @@ export interface Setting {
   /** Without the dashes; also the key of the parsed flags. */
   readonly flag: string;
   readonly env: string;
-  /** Placeholder of the value in the help. */
-  readonly value: string;
+  /** Placeholder of the value in the help; undefined for a switch, whose variable says true or false. */
+  readonly value: string | undefined;
   readonly meaning: string;
   /** The default as the help says it. */
   readonly fallback: string;
@@ -12,6 +12,10 @@ export interface Setting {
 
 function setting(flag: string, env: string, value: string, meaning: string, fallback: string): Setting {
   return { flag, env, value, meaning, fallback };
+}
+
+function toggle(flag: string, env: string, meaning: string): Setting {
+  return { flag, env, value: undefined, meaning, fallback: 'false' };
 }
 
 /** All flags of `serve`, in the order of the help. */
@@ -27,12 +31,20 @@ export const SETTINGS = [
   ),
   setting('image-root', 'FORKD_IMAGE_ROOT', 'dir', 'built images', '"images" beside the snapshot root'),
   setting('audit-log', 'FORKD_AUDIT_LOG', 'path', 'one JSON line per request', '/var/log/forkd/audit.log'),
+  toggle('audit-required', 'FORKD_AUDIT_REQUIRED', 'refuse changes while the audit log cannot be written'),
   setting(
     'token-file',
     'FORKD_TOKEN_FILE',
     'path',
     'file with the bearer token, at least 16 bytes; needed to listen beyond loopback',
     'none: everyone who can connect may do everything',
+  ),
+  setting(
+    'token-grace',
+    'FORKD_TOKEN_GRACE',
+    'seconds',
+    'how long a replaced token still works, 0 to 86400',
+    '60',
   ),
   setting('tls-cert', 'FORKD_TLS_CERT', 'path', 'PEM certificate chain; needs --tls-key', 'plain HTTP'),
   setting('tls-key', 'FORKD_TLS_KEY', 'path', 'PEM private key; needs --tls-cert', 'plain HTTP'),

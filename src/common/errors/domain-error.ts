@@ -44,6 +44,7 @@ export function errorChain(error: unknown): string {
 
 /** The errno name ("ENOENT") of a system error, or undefined. */
 export function errnoOf(error: unknown): string | undefined {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
-  return undefined;
+  // A DomainError's code is no errno.
+  if (!(error instanceof Error) || error instanceof DomainError) return undefined;
+  return 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

@@ -2,20 +2,18 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import { forgetUnreadContentType, installJsonParser } from './json-body-parser';
 import { runInRequest } from './request-context';
+import { PlainHttpRefusal } from './plain-http-refusal';
 import { pathOf, type Refusal, type RequestPipeline } from './request-pipeline';
 import type { RouteTable } from './route-table';
-
-export interface TlsMaterial {
-  /** PEM */
-  readonly cert: string;
-  readonly key: string;
-}
+import type { TlsFiles } from './tls-files';
 
 /** Time for a client to send its headers, and to send the whole request; the answer may take any time. */
 const HEADERS_TIMEOUT_MS = 20_000;
 const REQUEST_TIMEOUT_MS = 120_000;
+const TLS_HANDSHAKE_TIMEOUT_MS = 20_000;
 /** Longer than the idle time of the usual load balancers and clients, so that they close first. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
 /** Past Node's limit for all headers together: parameters are judged by their handlers, never by the router. */
@@ -29,16 +27,24 @@ const JSON_TYPE = 'application/json';
  */
 export class HttpAdapter extends FastifyAdapter {
   private readonly table: RouteTable;
+  private readonly tls: TlsFiles | undefined;
 
-  constructor(pipeline: RequestPipeline, table: RouteTable, tls?: TlsMaterial) {
+  constructor(pipeline: RequestPipeline, table: RouteTable, tls?: TlsFiles) {
     const instance = createInstance(pipeline, tls);
     instance.addHook('onRoute', (route) => {
       table.add(route);
     });
     installJsonParser(instance);
     installHooks(instance, pipeline);
+    if (tls !== undefined) installTls(instance, tls);
     super(instance);
     this.table = table;
+    this.tls = tls;
+  }
+
+  /** Reads certificate and key anew, if there are any. Never rejects. */
+  async reloadTls(): Promise<void> {
+    await this.tls?.reload();
   }
 
   /** Nest would load a middleware engine here, which costs every request and is not used. */
@@ -56,7 +62,7 @@ export class HttpAdapter extends FastifyAdapter {
   }
 }
 
-function createInstance(pipeline: RequestPipeline, tls: TlsMaterial | undefined): FastifyInstance {
+function createInstance(pipeline: RequestPipeline, tls: TlsFiles | undefined): FastifyInstance {
   const common = {
     genReqId: () => randomUUID(),
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -76,7 +82,9 @@ function createInstance(pipeline: RequestPipeline, tls: TlsMaterial | undefined)
     clientErrorHandler: answerUnreadable,
   };
   const instance: FastifyInstance =
-    tls === undefined ? fastify(common) : fastify({ ...common, https: { ...tls, minVersion: 'TLSv1.2' } });
+    tls === undefined
+      ? fastify(common)
+      : fastify({ ...common, https: { ...tls.options, handshakeTimeout: TLS_HANDSHAKE_TIMEOUT_MS } });
   instance.server.headersTimeout = HEADERS_TIMEOUT_MS;
   return instance;
 }
@@ -99,11 +107,22 @@ function installHooks(instance: FastifyInstance, pipeline: RequestPipeline): voi
       done();
     });
   });
-  instance.addHook('onSend', (_request, reply, _payload, done) => {
+  instance.addHook('onSend', (request, reply, _payload, done) => {
     const type = reply.getHeader('content-type');
     if (typeof type === 'string' && type.startsWith(`${JSON_TYPE};`))
       void reply.header('content-type', JSON_TYPE);
     if (closing) void reply.header('connection', 'close');
+    pipeline.beforeAnswer(request, reply, done);
+  });
+}
+
+function installTls(instance: FastifyInstance, tls: TlsFiles): void {
+  const server: unknown = instance.server;
+  if (!(server instanceof TlsServer)) return;
+  tls.follow(server);
+  const refusal = new PlainHttpRefusal(server);
+  instance.addHook('preClose', (done) => {
+    refusal.close();
     done();
   });
 }

@@ -12,6 +12,8 @@ export interface FinishedRequest {
   readonly status: number;
   readonly latencyUs: number;
   readonly userAgent: string;
+  /** The client's IP address; empty when it was gone before it could be asked for. */
+  readonly remoteAddress: string;
   readonly request: FastifyRequest;
 }
 
@@ -21,7 +23,16 @@ export interface Refusal {
 }
 
 export type RequestGate = (request: FastifyRequest) => Refusal | undefined;
+/** May hold an answer back, and have the refusal sent in its place. */
+export type AnswerListener = (answer: FinishedRequest) => Promise<Refusal | undefined> | undefined;
 export type FinishListener = (finished: FinishedRequest) => void;
+
+/** What is known of a request from its beginning. */
+interface Observation {
+  readonly started: number;
+  readonly path: string;
+  readonly remoteAddress: string;
+}
 
 /** nginx's status for "the client closed the request". */
 export const CLIENT_CLOSED_REQUEST = 499;
@@ -33,10 +44,18 @@ export const CLIENT_CLOSED_REQUEST = 499;
 export class RequestPipeline {
   private readonly gates: RequestGate[] = [];
   private readonly listeners: FinishListener[] = [];
+  private readonly observed = new WeakMap<FastifyRequest, Observation>();
+  private answerListener: AnswerListener | undefined;
 
   /** Adds a check that may refuse a request before its body is read. */
   addGate(gate: RequestGate): void {
     this.gates.push(gate);
+  }
+
+  /** Sets the one listener that is called before an answer is sent; not for answers that the framework gives by itself. */
+  onAnswer(listener: AnswerListener): void {
+    if (this.answerListener !== undefined) throw new Error('there is an answer listener already');
+    this.answerListener = listener;
   }
 
   /** Adds a listener that is called exactly once per request, when its connection is done with it. It must not throw. */
@@ -54,25 +73,64 @@ export class RequestPipeline {
     return undefined;
   }
 
+  /** The end of an answer's way: Fastify's onSend hook. */
+  beforeAnswer(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    send: (error?: null, payload?: string) => void,
+  ): void {
+    const observation = this.observed.get(request);
+    const held =
+      observation && this.answerListener?.(finishedRequest(request, observation, reply.statusCode));
+    if (held === undefined) {
+      send();
+      return;
+    }
+    // Fastify would take a handler that returns before its answer is out for one that answers with nothing.
+    reply.hijack();
+    held
+      .then((refusal) => {
+        if (refusal === undefined) send();
+        else {
+          void reply.code(refusal.status).header('content-type', 'application/json');
+          send(null, JSON.stringify({ error: refusal.error }));
+        }
+      })
+      .catch(() => {
+        reply.raw.destroy();
+      });
+  }
+
   private observe(request: FastifyRequest, reply: FastifyReply): void {
-    const started = performance.now();
-    const path = pathOf(request.originalUrl);
+    const observation: Observation = {
+      started: performance.now(),
+      path: pathOf(request.originalUrl),
+      remoteAddress: request.socket.remoteAddress ?? '',
+    };
+    this.observed.set(request, observation);
     // 'close' comes always and once: also after an abort, when Fastify's onResponse stays silent.
     reply.raw.once('close', () => {
       const { raw } = reply;
-      const finished: FinishedRequest = {
-        id: request.id,
-        method: request.method,
-        path,
-        route: request.routeOptions.url,
-        status: raw.headersSent ? raw.statusCode : CLIENT_CLOSED_REQUEST,
-        latencyUs: Math.round((performance.now() - started) * 1000),
-        userAgent: request.headers['user-agent'] ?? '',
-        request,
-      };
+      const status = raw.headersSent ? raw.statusCode : CLIENT_CLOSED_REQUEST;
+      const finished = finishedRequest(request, observation, status);
       for (const listener of this.listeners) listener(finished);
     });
   }
+}
+
+function finishedRequest(request: FastifyRequest, observation: Observation, status: number): FinishedRequest {
+  const { started, path, remoteAddress } = observation;
+  return {
+    id: request.id,
+    method: request.method,
+    path,
+    route: request.routeOptions.url,
+    status,
+    latencyUs: Math.round((performance.now() - started) * 1000),
+    userAgent: request.headers['user-agent'] ?? '',
+    remoteAddress,
+    request,
+  };
 }
 
 /** The path of a request target: without query and fragment. */

@@ -10,6 +10,8 @@ declare module 'fastify' {
     access?: Access;
     /** The DTO class of the JSON body that the route reads; without it the body is never read. */
     jsonBody?: new () => object;
+    /** What a route that changes something does, e.g. "sandbox.create"; it has its audit line before its answer. */
+    auditAction?: string;
     queryFlags?: readonly QueryFlag[];
     /** What the API's document says about the route. */
     documentation?: RouteDocumentation;

@@ -36,7 +36,8 @@ export async function openFilePath(pid: number, inode: string, bytes: number): P
   for (const name of await readdir(dir)) {
     const path = `${dir}/${name}`;
     const found = await stat(path, { bigint: true }).catch(() => undefined);
-    if (found?.isFile() === true && found.ino.toString() === inode && Number(found.size) === bytes) return path;
+    if (found?.isFile() === true && found.ino.toString() === inode && Number(found.size) === bytes)
+      return path;
   }
   return undefined;
 }

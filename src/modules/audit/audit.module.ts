@@ -1,29 +1,34 @@
-import { Module, type OnApplicationShutdown } from '@nestjs/common';
+import { Global, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { DaemonConfig } from '../../common/config/daemon-config';
-import { RequestPipeline } from '../../common/http/request-pipeline';
-import { auditLine } from './audit-line';
+import { MetricsModule } from '../metrics/metrics.module';
+import { MetricsService } from '../metrics/metrics.service';
+import { AuditRecorder } from './audit-recorder';
 import { AuditSink } from './audit-sink';
-import { auditDetailOf } from './audited.decorator';
 
-/** Writes one line per request to the audit log, whatever became of the request. */
+/** Writes one line per request to the audit log, whatever became of the request. Global, as any route may be audited. */
+@Global()
 @Module({
+  imports: [MetricsModule],
   providers: [
     {
       provide: AuditSink,
       inject: [DaemonConfig],
       useFactory: (config: DaemonConfig) => new AuditSink(config.auditLogPath),
     },
+    AuditRecorder,
   ],
-  exports: [AuditSink],
+  exports: [AuditSink, AuditRecorder],
 })
 export class AuditModule implements OnApplicationShutdown {
   constructor(
     private readonly sink: AuditSink,
-    pipeline: RequestPipeline,
+    metrics: MetricsService,
   ) {
-    pipeline.onFinished((finished) => {
-      sink.append(auditLine(finished, new Date(), auditDetailOf(finished.request)));
-    });
+    metrics.addCounter(
+      'forkd_audit_failures_total',
+      'Audit lines that could not be written when they should have been.',
+      () => sink.failures,
+    );
   }
 
   /** After the last response, so that its line is in. */

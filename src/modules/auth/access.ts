@@ -1,16 +1,25 @@
 import type { FastifyRequest } from 'fastify';
 import { pathOf, type Refusal } from '../../common/http/request-pipeline';
-import type { TokenVerdict, TokenVerifier } from './token-verifier';
+import type { TokenVerifier } from './token-verifier';
 
-const REFUSALS: Readonly<Record<Exclude<TokenVerdict, 'accepted'>, Refusal>> = {
+const REFUSALS: Readonly<Record<'missing' | 'invalid', Refusal>> = {
   missing: { status: 401, error: 'missing bearer token' },
   invalid: { status: 401, error: 'invalid bearer token' },
 };
 
+const tokenIds = new WeakMap<FastifyRequest, string>();
+
 /** Checks the request's bearer token; undefined when it may go on. */
 export function refusalOf(verifier: TokenVerifier, request: FastifyRequest): Refusal | undefined {
   const verdict = verifier.verify(request.headers.authorization);
-  return verdict === 'accepted' ? undefined : REFUSALS[verdict];
+  if (typeof verdict === 'string') return REFUSALS[verdict];
+  if (verdict.tokenId !== undefined) tokenIds.set(request, verdict.tokenId);
+  return undefined;
+}
+
+/** The id of the token that the request was let in with; undefined when it was refused or needed none. */
+export function tokenIdOf(request: FastifyRequest): string | undefined {
+  return tokenIds.get(request);
 }
 
 /**

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { CommandFactory, type CommandRunner } from 'nest-commander';
 import { CliModule, ProgramRoot } from './cli.module';
+import { isListed } from './commands/forkd.command';
 import { CliError, ExitCode } from './errors';
 import { findInstallation } from './installation';
 import { Output } from './output/output';
@@ -26,7 +27,7 @@ export async function main(): Promise<void> {
     if (error.code !== 'EPIPE') throw error;
   });
   try {
-    const app = await CommandFactory.createWithoutRunning(CliModule, {
+    const app = await CommandFactory.createWithoutRunning(CliModule.for(process.argv.slice(2)), {
       logger: false,
       abortOnError: false,
       // Without it nest-commander prints the error and exits 0.
@@ -49,6 +50,7 @@ function prepare(root: Command): void {
     .option('--json', 'print JSON')
     .option('-q, --quiet', 'print ids only, and no remarks')
     .option('--no-color', 'no colours (NO_COLOR)')
+    .addOption(root.createOption('--daemon-url <url>').hideHelp())
     .version(findInstallation().version, '-V, --version')
     .addHelpText('after', AFTER_HELP);
   prepareLevel(root, 'forkd');
@@ -56,13 +58,17 @@ function prepare(root: Command): void {
 
 /** nest-commander builds every level by itself, so none inherits how errors are reported. */
 function prepareLevel(command: Command, path: string): void {
+  const help = Object.assign(command.createHelp(), { sortSubcommands: true });
   command
     .exitOverride((error) => {
       if (error.exitCode === 0 || error.code === 'commander.help') throw error;
       const message = error.message.replace(/^error: /, '').replace('\n(', ' (');
       throw new CliError(ExitCode.usage, message, `\`${path} --help\` shows what is possible.`);
     })
-    .configureHelp({ showGlobalOptions: true, sortSubcommands: true })
+    .configureHelp({
+      showGlobalOptions: true,
+      visibleCommands: (group) => help.visibleCommands(group).filter(isListed),
+    })
     .configureOutput({ outputError: () => undefined })
     .addHelpCommand(false);
   if (command.commands.length === 0) command.allowExcessArguments(false);

@@ -1,7 +1,14 @@
 import type { ApiClient } from './api/client';
 import { findInstallation, type Installation } from './installation';
 import { Output } from './output/output';
-import { bearerToken, daemonUrl, outputOptions, type Environment, type GlobalOptions } from './settings';
+import {
+  bearerToken,
+  daemonUrl,
+  outputOptions,
+  tokenFileOf,
+  type Environment,
+  type GlobalOptions,
+} from './settings';
 
 /** What one run of a command works with; nothing is opened before it is asked for. */
 export class Session {
@@ -18,6 +25,11 @@ export class Session {
 
   get url(): URL {
     return daemonUrl(this.options, this.env);
+  }
+
+  /** The file that holds the token, where one was named. */
+  get tokenFile(): string | undefined {
+    return tokenFileOf(this.options, this.env);
   }
 
   get installation(): Installation {

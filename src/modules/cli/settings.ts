@@ -7,6 +7,8 @@ export const DEFAULT_URL = 'http://127.0.0.1:8889';
 /** The flags every command takes, as commander names them. */
 export interface GlobalOptions {
   readonly url?: string;
+  /** Upstream's name of --url. */
+  readonly daemonUrl?: string;
   readonly tokenFile?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -25,9 +27,9 @@ export function outputOptions(options: GlobalOptions, env: Environment): OutputO
 
 /** The daemon's address: --url, else FORKD_URL, else loopback. */
 export function daemonUrl(options: GlobalOptions, env: Environment): URL {
-  const fromFlag = options.url !== undefined;
-  const text = options.url ?? nonEmpty(env['FORKD_URL']) ?? DEFAULT_URL;
-  const source = fromFlag ? '--url' : 'FORKD_URL';
+  const flag = options.url ?? options.daemonUrl;
+  const text = flag ?? nonEmpty(env['FORKD_URL']) ?? DEFAULT_URL;
+  const source = flag === undefined ? 'FORKD_URL' : '--url';
   let url: URL;
   try {
     url = new URL(text);
@@ -61,6 +63,12 @@ export async function bearerToken(options: GlobalOptions, env: Environment): Pro
   if (direct !== undefined) return checked(direct, 'FORKD_TOKEN');
   const file = nonEmpty(env['FORKD_TOKEN_FILE']);
   return file === undefined ? undefined : tokenFrom(file, 'FORKD_TOKEN_FILE');
+}
+
+/** The file the token comes from; undefined when it comes from elsewhere or there is none. */
+export function tokenFileOf(options: GlobalOptions, env: Environment): string | undefined {
+  if (options.tokenFile !== undefined) return options.tokenFile;
+  return nonEmpty(env['FORKD_TOKEN']?.trim()) === undefined ? nonEmpty(env['FORKD_TOKEN_FILE']) : undefined;
 }
 
 async function tokenFrom(path: string, source: string): Promise<string> {

@@ -1,14 +1,14 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { DomainError, errnoOf, errorMessage } from '../../common/errors/domain-error';
 import { runProcess } from '../../common/os/run-process';
-import type { ApplyJob, Captured, CaptureJob, FinishedCapture } from './domain/jobs';
-import { MemoryThread } from './memory-thread';
+import type { ApplyJob, Captured, CaptureJob, DigestJob, FinishedCapture } from './domain/jobs';
+import { MemoryThreads } from './memory-threads';
 
 /** A capture whose files are open: what is left to do in the VM's pause is only the copying. */
 export interface Capture {
   /** Copies the pages; the VM must be paused. */
   run(): Promise<Captured>;
-  /** Hashes and makes durable what was captured; the VM may run. */
+  /** Completes and hashes the image; the VM may run. */
   finish(): Promise<FinishedCapture>;
   /** Gives up; to be called in any case, and harmless after {@link finish}. */
   close(): Promise<void>;
@@ -16,44 +16,53 @@ export interface Capture {
 
 /** Reads and writes memory images; all bulk work happens in threads and processes of its own. */
 @Injectable()
-export class MemoryImageService {
+export class MemoryImageService implements OnModuleDestroy {
+  private readonly threads = new MemoryThreads();
+
   /**
    * Opens a capture of a VM's memory; see {@link CaptureJob}.
    *
    * @throws DomainError internal when this user may not read the VM's memory; system errors, e.g. ENOSPC.
    */
   async prepareCapture(job: Omit<CaptureJob, 'kind'>): Promise<Capture> {
-    const thread = new MemoryThread({ kind: 'capture', ...job });
+    const { basePath, imagePath } = job;
+    const thread = this.threads.take();
+    const abort = new AbortController();
+    const copied = basePath === undefined ? Promise.resolve() : this.copy(basePath, imagePath, abort.signal);
+    // It is waited for below, but it may fail before.
+    copied.catch(() => undefined);
+    const close = once(async () => {
+      abort.abort();
+      await Promise.allSettled([copied, this.threads.giveBack(thread)]);
+    });
     try {
-      await thread.next('ready');
+      const { needsImage } = await thread.next('ready', { kind: 'capture', ...job });
+      if (needsImage) await copied;
     } catch (error) {
-      await thread.stop();
+      await close();
       throw readable(error);
     }
     return {
       run: async () => (await thread.next('captured', 'capture')).captured,
-      finish: async () => ({ digest: (await thread.next('done', 'finish')).digest }),
-      close: () => thread.stop(),
+      finish: async () => {
+        const { digest } = await thread.next('digested', 'digest');
+        await copied;
+        await thread.next('done', 'finish');
+        return { digest };
+      },
+      close,
     };
   }
 
   /** Makes an image durable and tells its digest; writes its leaves where a path is given. */
-  async digest(path: string, sumsPath?: string): Promise<string> {
-    const thread = new MemoryThread({
-      kind: 'digest',
-      path,
-      ...(sumsPath === undefined ? {} : { sumsPath }),
-    });
-    try {
-      return (await thread.next('done')).digest;
-    } finally {
-      await thread.stop();
-    }
+  digest(path: string, sumsPath?: string): Promise<string> {
+    return this.work({ kind: 'digest', path, ...(sumsPath === undefined ? {} : { sumsPath }) });
   }
 
   /** Copies an image: shares its blocks where the file system can, keeps its holes where it cannot. */
-  async copy(from: string, to: string): Promise<void> {
-    await runProcess('cp', ['--reflink=auto', '--sparse=auto', '--', from, to]);
+  async copy(from: string, to: string, signal?: AbortSignal): Promise<void> {
+    const args = ['--reflink=auto', '--sparse=auto', '--', from, to];
+    await runProcess('cp', args, signal === undefined ? {} : { signal });
   }
 
   /**
@@ -63,13 +72,26 @@ export class MemoryImageService {
    */
   async assemble(rootPath: string, job: Omit<ApplyJob, 'kind'>): Promise<string> {
     await this.copy(rootPath, job.imagePath);
-    const thread = new MemoryThread({ kind: 'apply', ...job });
+    return this.work({ kind: 'apply', ...job });
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await this.threads.close();
+  }
+
+  private async work(job: DigestJob | ApplyJob): Promise<string> {
+    const thread = this.threads.take();
     try {
-      return (await thread.next('done')).digest;
+      return (await thread.next('done', job)).digest;
     } finally {
-      await thread.stop();
+      await this.threads.giveBack(thread);
     }
   }
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined;
+  return () => (done ??= work());
 }
 
 function readable(error: unknown): unknown {

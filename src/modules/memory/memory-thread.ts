@@ -1,24 +1,26 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { MemoryJob, WorkerOrder, WorkerReply } from './domain/jobs';
+import type { WorkerOrder, WorkerReply } from './domain/jobs';
 
 const WORKER = join(__dirname, 'adapters', 'memory-worker.js');
 
-type Step = WorkerReply['step'];
+type Step = Exclude<WorkerReply['step'], 'failed'>;
 
-/** A thread that works on one job; it is told what to do next and says when it is done. */
+interface Waiting {
+  readonly resolve: (reply: WorkerReply) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A thread that works on one job after the other; it is told each step and says when it is done. */
 export class MemoryThread {
-  private readonly worker: Worker;
-  private waiting:
-    { step: Step; resolve: (reply: WorkerReply) => void; reject: (error: Error) => void } | undefined;
+  private readonly worker = new Worker(WORKER);
+  private waiting: Waiting | undefined;
   private failure: Error | undefined;
+  private idle = true;
 
-  constructor(job: MemoryJob) {
-    this.worker = new Worker(WORKER, { workerData: job });
+  constructor() {
     this.worker.on('message', (reply: WorkerReply) => {
-      const { waiting } = this;
-      this.waiting = undefined;
-      waiting?.resolve(reply);
+      this.take(reply);
     });
     this.worker.once('error', (error: Error) => {
       this.fail(error);
@@ -28,19 +30,41 @@ export class MemoryThread {
     });
   }
 
-  /** Waits for the next reply, which must be of this step. */
-  next<S extends Step>(step: S, order?: WorkerOrder): Promise<Extract<WorkerReply, { step: S }>> {
-    const reply = new Promise<WorkerReply>((resolve, reject) => {
-      if (this.failure) reject(this.failure);
-      else this.waiting = { step, resolve, reject };
+  /** Whether it waits for a job, has no files open, and may be given another. */
+  get reusable(): boolean {
+    return this.idle && this.failure === undefined;
+  }
+
+  /** Gives an order and waits for its reply, which is of this step. @throws the thread's error, with its errno. */
+  async next<S extends Step>(step: S, order: WorkerOrder): Promise<Extract<WorkerReply, { step: S }>> {
+    if (this.failure) throw this.failure;
+    const reply = await new Promise<WorkerReply>((resolve, reject) => {
+      this.waiting = { resolve, reject };
+      this.idle = false;
+      this.worker.postMessage(order);
     });
-    if (order !== undefined) this.worker.postMessage(order);
-    return reply as Promise<Extract<WorkerReply, { step: S }>>;
+    if (reply.step === 'failed') throw asError(reply);
+    if (!is(reply, step)) throw new Error(`the memory thread answered ${reply.step} where ${step} was due`);
+    return reply;
+  }
+
+  /** Whether the process waits for this thread before it ends. */
+  hold(held: boolean): void {
+    if (held) this.worker.ref();
+    else this.worker.unref();
   }
 
   /** Ends the thread, whatever it is doing; its files are closed. */
   async stop(): Promise<void> {
+    this.fail(new Error('the memory thread was stopped'));
     await this.worker.terminate();
+  }
+
+  private take(reply: WorkerReply): void {
+    const { waiting } = this;
+    this.waiting = undefined;
+    this.idle = reply.step === 'done' || reply.step === 'failed';
+    waiting?.resolve(reply);
   }
 
   private fail(error: Error): void {
@@ -48,4 +72,12 @@ export class MemoryThread {
     this.waiting?.reject(this.failure);
     this.waiting = undefined;
   }
+}
+
+function is<S extends Step>(reply: WorkerReply, step: S): reply is Extract<WorkerReply, { step: S }> {
+  return reply.step === step;
+}
+
+function asError({ message, code }: Extract<WorkerReply, { step: 'failed' }>): Error {
+  return Object.assign(new Error(message), code === undefined ? {} : { code });
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import { DaemonConfig } from '../../common/config/daemon-config';
 import { VERSION } from '../../common/version';
 import { RegistryService } from '../registry/registry.service';
@@ -32,6 +32,19 @@ export class MetricsService {
       registers: [this.registry],
       collect() {
         this.set(read());
+      },
+    });
+  }
+
+  /** Adds a counter without labels that is read at each scrape. @throws Error when the name is taken. */
+  addCounter(name: string, help: string, read: () => number): void {
+    new Counter({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        this.inc(read());
       },
     });
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { DaemonConfig } from '../../common/config/daemon-config';
 import { errorMessage } from '../../common/errors/domain-error';
+import { forgetSandboxes } from '../registry/domain/sandbox-loss';
 import { RegistryService } from '../registry/registry.service';
 import { SnapshotOriginsService } from '../snapshots/snapshot-origins.service';
 import { VmmEngine } from '../vmm/ports/vmm-engine';
@@ -40,7 +41,7 @@ export class AdoptionService implements OnApplicationBootstrap {
     const directories = await this.removeStrayDirectories(kept);
     if (gone.length > 0) {
       await this.registry.mutate((draft) => {
-        for (const id of gone) draft.sandboxes.delete(id);
+        forgetSandboxes(draft, new Set(gone));
       });
     }
     await this.origins.collect();
@@ -53,7 +54,10 @@ export class AdoptionService implements OnApplicationBootstrap {
 
   private async adopt(id: string, runDir: string, pid: number): ReturnType<VmmEngine['adopt']> {
     try {
-      return await this.engine.adopt({ id, runDir }, pid);
+      const vm = await this.engine.adopt({ id, runDir }, pid);
+      // A daemon that died in the middle of a BRANCH has left it paused; for a running VM this does nothing.
+      await vm?.resume();
+      return vm;
     } catch (error) {
       this.logger.warn(`${id} cannot be taken over: ${errorMessage(error)}`);
       return undefined;

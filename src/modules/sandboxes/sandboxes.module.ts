@@ -7,6 +7,7 @@ import { AdoptionService } from './adoption.service';
 import { BranchController } from './branch/branch.controller';
 import { BranchService } from './branch/branch.service';
 import { BranchSlotsService } from './branch/branch-slots.service';
+import { SandboxCaptureService } from './branch/sandbox-capture.service';
 import { GuestCallsService } from './guest-calls.service';
 import { SandboxesController } from './sandboxes.controller';
 import { SandboxesService } from './sandboxes.service';
@@ -20,8 +21,10 @@ import { SpawnService } from './spawn.service';
     BranchService,
     BranchSlotsService,
     GuestCallsService,
+    SandboxCaptureService,
     SandboxesService,
     SpawnService,
   ],
+  exports: [BranchSlotsService, SandboxCaptureService, SandboxesService],
 })
 export class SandboxesModule {}

@@ -2,7 +2,8 @@ import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
 import { DomainError, errorChain, errorMessage } from '../../common/errors/domain-error';
-import type { SandboxRecord } from '../registry/domain/records';
+import type { RegistryState, SandboxRecord } from '../registry/domain/records';
+import { forgetSandboxes, makeStale } from '../registry/domain/sandbox-loss';
 import { RegistryService } from '../registry/registry.service';
 import { describeExit } from '../vmm/domain/vm';
 import { type RestorableSnapshot, SnapshotOpenerService } from '../snapshots/snapshot-opener.service';
@@ -39,12 +40,20 @@ export class SandboxesService implements OnModuleDestroy {
     return record;
   }
 
-  /** Forks `n` children of a snapshot; each has answered when this settles. All or none. */
-  async spawn(request: SpawnRequest, signal: AbortSignal): Promise<SandboxRecord[]> {
+  /**
+   * Forks `n` children of a snapshot; each has answered when this settles. All or none.
+   *
+   * @param alongside what else the registry's write of the children is to hold.
+   */
+  async spawn(
+    request: SpawnRequest,
+    signal: AbortSignal,
+    alongside?: (draft: RegistryState, children: readonly SandboxRecord[]) => void,
+  ): Promise<SandboxRecord[]> {
     requireSpawnRules(request);
     // Held until the children are registered, so that a deletion of the snapshot sees them.
     const records = await this.opener.use(request.snapshotTag, (snapshot) =>
-      this.start(snapshot, request, signal),
+      this.start(snapshot, request, signal, alongside),
     );
     if (signal.aborted) {
       await Promise.all(records.map(({ id }) => this.remove(id)));
@@ -64,6 +73,33 @@ export class SandboxesService implements OnModuleDestroy {
     } finally {
       this.ending.delete(id);
     }
+  }
+
+  /**
+   * Ends a sandbox that somebody else takes out of the registry. Its VM is killed once that is durable, and lives on when it
+   * fails; what cannot be cleaned up is left to the next start.
+   *
+   * @throws DomainError not_found, internal when the VM has ended; what `forget` throws.
+   */
+  async retire(id: string, forget: () => Promise<void>): Promise<void> {
+    const live = this.vmOf(id);
+    if (this.ending.has(id)) throw notFound(id);
+    const work = forget();
+    this.ending.set(id, work);
+    try {
+      await work;
+    } catch (error) {
+      this.ending.delete(id);
+      // It may have ended meanwhile, when nobody looked.
+      this.watch(id, live);
+      throw error;
+    }
+    this.live.delete(id);
+    this.ending.delete(id);
+    await this.spawner.destroy(live).catch((error: unknown) => {
+      this.logger.error(`what is left of ${id} is removed at the next start: ${errorMessage(error)}`);
+    });
+    await this.releaseOrigin(id);
   }
 
   /** The VM behind a sandbox. @throws DomainError not_found; internal when it has ended. */
@@ -97,6 +133,7 @@ export class SandboxesService implements OnModuleDestroy {
       .mutate((draft) => {
         const record = draft.sandboxes.get(id);
         if (record) draft.sandboxes.set(id, { ...record, pid: null, status: 'dead', status_reason: reason });
+        makeStale(draft, (lost) => lost === id);
       })
       .catch((error: unknown) => {
         this.logger.error(`the end of ${id} could not be recorded: ${errorMessage(error)}`);
@@ -116,6 +153,7 @@ export class SandboxesService implements OnModuleDestroy {
     snapshot: RestorableSnapshot,
     request: SpawnRequest,
     signal: AbortSignal,
+    alongside?: (draft: RegistryState, children: readonly SandboxRecord[]) => void,
   ): Promise<SandboxRecord[]> {
     const now = Math.floor(Date.now() / 1000);
     const ids = Array.from({ length: request.n }, () => this.ids.next(now));
@@ -136,6 +174,7 @@ export class SandboxesService implements OnModuleDestroy {
     try {
       await this.registry.mutate((draft) => {
         for (const record of records) draft.sandboxes.set(record.id, record);
+        alongside?.(draft, records);
       });
     } catch (error) {
       await Promise.all(vms.map((vm) => this.spawner.destroy(vm)));
@@ -157,11 +196,15 @@ export class SandboxesService implements OnModuleDestroy {
         this.live.delete(id);
       }
       await this.registry.mutate((draft) => {
-        draft.sandboxes.delete(id);
+        forgetSandboxes(draft, new Set([id]));
       });
     } catch (error) {
       throw new DomainError('internal', `delete: ${errorChain(error)}`, { cause: error });
     }
+    await this.releaseOrigin(id);
+  }
+
+  private async releaseOrigin(id: string): Promise<void> {
     await this.origins.release(id).catch((error: unknown) => {
       this.logger.warn(`what was kept for ${id} is removed at the next start: ${errorMessage(error)}`);
     });

@@ -89,34 +89,31 @@ export class SnapshotChainService {
 
   /** Keeps the whole image of a snapshot that was just written as a diff; `imagePath` is moved. */
   async keep(store: SnapshotStore, digest: string, imagePath: string): Promise<void> {
-    if ((await this.cached(store, digest)) !== undefined) {
-      await rm(imagePath, { force: true });
-      return;
-    }
-    const staging = join(this.root(store), `${STAGING_PREFIX}${digest}`);
-    await rm(staging, { recursive: true, force: true });
-    await mkdir(staging, { recursive: true, mode: 0o700 });
-    await rename(imagePath, join(staging, MEMORY_FILE));
-    await this.publish(store, staging, digest);
+    await this.assembling.runExclusive(digest, async () => {
+      if ((await this.cached(store, digest)) !== undefined) {
+        await rm(imagePath, { force: true });
+        return;
+      }
+      await this.fill(store, digest, async (staging) => {
+        await rename(imagePath, join(staging, MEMORY_FILE));
+      });
+    });
   }
 
   /** Removes the images of chains that no snapshot describes any more, and what was left half made. */
   async collect(store: SnapshotStore): Promise<void> {
-    const needed = new Set<string>();
-    for (const tag of (await store.tags()).keys()) {
-      const inspection = await store.inspect(tag);
-      if (inspection.problem !== undefined) continue;
-      const { manifest } = inspection.artifacts;
-      if (manifest?.parent_tag !== undefined) needed.add(manifest.memory_digest);
-    }
     const names = await readdir(this.root(store)).catch((error: unknown) => {
       if (errnoOf(error) === 'ENOENT') return [];
       throw error;
     });
+    if (names.length === 0) return;
+    // In this order: a snapshot is staged before its image is kept, and published after it.
+    const needed = await store.chainedDigests();
     for (const name of names) {
-      if (needed.has(name) || this.assembling.isBusy(name.replace(STAGING_PREFIX, ''))) continue;
+      const digest = name.replace(STAGING_PREFIX, '');
+      if (needed.has(name) || this.assembling.isBusy(digest)) continue;
       const dir = join(this.root(store), name);
-      await rm(dir, { recursive: true, force: true });
+      await this.assembling.runExclusive(digest, () => rm(dir, { recursive: true, force: true }));
       this.files.forget(dir);
     }
   }
@@ -136,10 +133,7 @@ export class SnapshotChainService {
     return this.assembling.runExclusive(digest, async () => {
       const cached = await this.cached(store, digest);
       if (cached !== undefined) return cached;
-      const staging = join(this.root(store), `${STAGING_PREFIX}${digest}`);
-      await rm(staging, { recursive: true, force: true });
-      await mkdir(staging, { recursive: true, mode: 0o700 });
-      try {
+      return this.fill(store, digest, async (staging) => {
         const [root, ...diffs] = links.map(({ artifacts }) => artifacts.memoryPath);
         const made = await this.memory.assemble(root ?? '', {
           imagePath: join(staging, MEMORY_FILE),
@@ -152,12 +146,26 @@ export class SnapshotChainService {
             `the chain at ${links.at(-1)?.artifacts.dir ?? ''} does not give the memory that was written (hash mismatch)`,
           );
         }
-        return await this.publish(store, staging, digest);
-      } catch (error) {
-        await rm(staging, { recursive: true, force: true });
-        throw error;
-      }
+      });
     });
+  }
+
+  /** Makes a place in the cache: `put` writes the image into a staged directory, durably. */
+  private async fill(
+    store: SnapshotStore,
+    digest: string,
+    put: (staging: string) => Promise<void>,
+  ): Promise<string> {
+    const staging = join(this.root(store), `${STAGING_PREFIX}${digest}`);
+    await rm(staging, { recursive: true, force: true });
+    await mkdir(staging, { recursive: true, mode: 0o700 });
+    try {
+      await put(staging);
+      return await this.publish(store, staging, digest);
+    } catch (error) {
+      await rm(staging, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   private async publish(store: SnapshotStore, staging: string, digest: string): Promise<string> {

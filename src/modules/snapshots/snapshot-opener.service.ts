@@ -19,6 +19,7 @@ export interface RestorableSnapshot {
 @Injectable()
 export class SnapshotOpenerService {
   private readonly inUse = new Map<string, Set<Promise<unknown>>>();
+  private readonly retiring = new Map<string, Set<Promise<unknown>>>();
 
   constructor(
     private readonly catalog: SnapshotCatalogService,
@@ -33,21 +34,19 @@ export class SnapshotOpenerService {
    */
   async use<T>(tag: string, work: (snapshot: RestorableSnapshot) => Promise<T>): Promise<T> {
     requireTag(tag, 'snapshot_tag');
-    const users = this.inUse.get(tag) ?? new Set();
-    this.inUse.set(tag, users);
-    const running = this.open(tag).then(work);
-    users.add(running);
-    try {
-      return await running;
-    } finally {
-      users.delete(running);
-      if (users.size === 0) this.inUse.delete(tag);
-    }
+    return this.hold(tag, async () => work(await this.open(tag)));
   }
 
-  /** Settles when all who use the snapshot at this moment are done. */
-  async whenUnused(tag: string): Promise<void> {
-    await Promise.allSettled([...(this.inUse.get(tag) ?? [])]);
+  /** Runs `work` while the tag keeps the snapshot it has, or has none; waits while it is being retired. */
+  async hold<T>(tag: string, work: () => Promise<T>): Promise<T> {
+    for (let busy; (busy = this.retiring.get(tag)) !== undefined;) await Promise.allSettled([...busy]);
+    return entered(this.inUse, tag, work());
+  }
+
+  /** Runs `work`, which takes the tag's snapshot away, when all who use it are done; new users wait for its end. */
+  retire<T>(tag: string, work: () => Promise<T>): Promise<T> {
+    const users = [...(this.inUse.get(tag) ?? [])];
+    return entered(this.retiring, tag, Promise.allSettled(users).then(work));
   }
 
   private async open(tag: string): Promise<RestorableSnapshot> {
@@ -66,5 +65,21 @@ export class SnapshotOpenerService {
     const memoryPath = await this.chain.memoryOf(this.catalog.store, tag, sound);
     const { manifest, rootfsPath, artifacts } = sound;
     return { memoryPath, vmstatePath: artifacts.vmstatePath, rootfsPath, manifest };
+  }
+}
+
+/** Lists a task under a key until it has ended. */
+async function entered<T>(
+  tasks: Map<string, Set<Promise<unknown>>>,
+  key: string,
+  task: Promise<T>,
+): Promise<T> {
+  const ofKey = tasks.get(key) ?? new Set();
+  tasks.set(key, ofKey.add(task));
+  try {
+    return await task;
+  } finally {
+    ofKey.delete(task);
+    if (ofKey.size === 0) tasks.delete(key);
   }
 }

@@ -59,14 +59,15 @@ export class SnapshotOriginsService {
     for (const { id, snapshot_tag: from } of this.registry.sandboxes()) {
       if (from !== tag || (await exists(this.keptDir(id)))) continue;
       const staging = `${this.keptDir(id)}.new`;
-      await rm(staging, { recursive: true, force: true });
-      await mkdir(staging, { recursive: true, mode: 0o700 });
-      for (const name of KEPT) {
-        await link(join(this.catalog.store.dirOf(tag), name), join(staging, name)).catch((error: unknown) => {
-          if (errnoOf(error) !== 'ENOENT') throw error;
-        });
+      try {
+        await this.linkAll(tag, staging);
+        await rename(staging, this.keptDir(id));
+        // One that was removed meanwhile had nothing to give back yet.
+        if (this.registry.getSandbox(id) === undefined) await this.release(id);
+      } catch (error) {
+        await rm(staging, { recursive: true, force: true });
+        throw error;
       }
-      await rename(staging, this.keptDir(id));
     }
   }
 
@@ -81,6 +82,16 @@ export class SnapshotOriginsService {
     for (const name of names) {
       if (this.registry.getSandbox(name) === undefined)
         await rm(join(this.root, name), { recursive: true, force: true });
+    }
+  }
+
+  private async linkAll(tag: string, staging: string): Promise<void> {
+    await rm(staging, { recursive: true, force: true });
+    await mkdir(staging, { recursive: true, mode: 0o700 });
+    for (const name of KEPT) {
+      await link(join(this.catalog.store.dirOf(tag), name), join(staging, name)).catch((error: unknown) => {
+        if (errnoOf(error) !== 'ENOENT') throw error;
+      });
     }
   }
 

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { DomainError, errnoOf, errorMessage } from '../../common/errors/domain-error';
 import { syncPath } from '../../common/os/atomic-file';
-import type { RegistryState, SnapshotRecord } from '../registry/domain/records';
-import { RegistryService } from '../registry/registry.service';
+import type { SnapshotRecord } from '../registry/domain/records';
 import { dependentsOf } from './domain/lineage';
 import { SnapshotCatalogService } from './snapshot-catalog.service';
 import { SnapshotOpenerService } from './snapshot-opener.service';
@@ -25,7 +24,6 @@ export class SnapshotReplacementService implements OnModuleInit {
 
   constructor(
     private readonly catalog: SnapshotCatalogService,
-    private readonly registry: RegistryService,
     private readonly opener: SnapshotOpenerService,
     private readonly origins: SnapshotOriginsService,
   ) {}
@@ -58,17 +56,25 @@ export class SnapshotReplacementService implements OnModuleInit {
    * Makes a staged directory the tag's snapshot, whether there was one or not. The caller holds the tag by
    * {@link SnapshotCatalogService.whileWriting}.
    *
-   * @param commit registers the snapshot by {@link register} and settles when that is durable. When it fails, the old
-   * snapshot has its place again and the staged directory is gone.
+   * @param commit puts `record` into the registry and settles when that is durable. When it fails, the old snapshot has its
+   * place again and the new one is gone.
    */
-  async replace(staging: string, record: SnapshotRecord, commit: () => Promise<void>): Promise<void> {
+  replace(staging: string, record: SnapshotRecord, commit: () => Promise<void>): Promise<void> {
+    return this.opener.retire(record.tag, () => this.replaceUnused(staging, record, commit));
+  }
+
+  private async replaceUnused(
+    staging: string,
+    record: SnapshotRecord,
+    commit: () => Promise<void>,
+  ): Promise<void> {
     const { tag } = record;
     await this.requireReplaceable(tag);
-    await this.opener.whenUnused(tag);
     await this.origins.keepFor(tag);
     const kept = join(this.root, `${REPLACED_PREFIX}${tag}.${sealOfRecord(this.catalog.get(tag))}`);
     await this.putAside(tag, kept);
     try {
+      await syncPath(this.root);
       await this.catalog.store.publish(staging, tag);
       await commit();
     } catch (error) {
@@ -82,42 +88,34 @@ export class SnapshotReplacementService implements OnModuleInit {
     await this.dispose(kept);
   }
 
-  /** The part of a registry mutation that makes the replacement hold. */
-  register(draft: RegistryState, record: SnapshotRecord): void {
-    draft.snapshots.set(record.tag, record);
-  }
-
   private get root(): string {
     return this.catalog.store.root;
   }
 
-  /** Leaves an empty directory when the tag had none. */
+  /** Leaves an empty directory when the tag had none. When it throws, nothing was changed. */
   private async putAside(tag: string, kept: string): Promise<void> {
     try {
       await rename(this.catalog.store.dirOf(tag), kept);
     } catch (error) {
-      const reason = errnoOf(error);
-      if (reason === 'ENOENT') await mkdir(kept, { recursive: true, mode: 0o700 });
+      if (errnoOf(error) === 'ENOENT') await mkdir(kept, { recursive: true, mode: 0o700 });
       // An earlier one could not be put back: what has the tag now was never registered.
-      else if (reason === 'ENOTEMPTY' || reason === 'EEXIST') await this.withdraw(tag);
+      else if (isNotEmpty(error)) await this.dropUnregistered(tag);
       else throw error;
     }
-    await syncPath(this.root);
   }
 
+  /** Needs no sync: a machine that loses power before this is durable does it again at its next start. */
   private async putBack(tag: string, kept: string): Promise<void> {
-    await this.withdraw(tag);
+    await this.dropUnregistered(tag);
     await rmdir(kept).catch(async (error: unknown) => {
-      const reason = errnoOf(error);
-      if (reason !== 'ENOTEMPTY' && reason !== 'EEXIST') throw error;
+      if (!isNotEmpty(error)) throw error;
       await rename(kept, this.catalog.store.dirOf(tag));
     });
-    await syncPath(this.root);
   }
 
-  private async withdraw(tag: string): Promise<void> {
-    const trash = await this.catalog.store.withdraw(tag);
-    if (trash !== undefined) await this.dispose(trash);
+  private async dropUnregistered(tag: string): Promise<void> {
+    const dropped = await this.catalog.store.unpublish(tag);
+    if (dropped !== undefined) await this.dispose(dropped);
   }
 
   private async dispose(dir: string): Promise<void> {
@@ -127,6 +125,10 @@ export class SnapshotReplacementService implements OnModuleInit {
       );
     });
   }
+}
+
+function isNotEmpty(error: unknown): boolean {
+  return ['ENOTEMPTY', 'EEXIST'].includes(errnoOf(error) ?? '');
 }
 
 /** Tells a registered snapshot from the one that takes its tag. */

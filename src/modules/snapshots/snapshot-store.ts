@@ -8,6 +8,7 @@ import { syncPath } from '../../common/os/atomic-file';
 import {
   MANIFEST_FILE,
   MEMORY_FILE,
+  type ParsedManifest,
   parseManifest,
   VMSTATE_FILE,
   type FileSeal,
@@ -116,9 +117,24 @@ export class SnapshotStore {
 
   /** The tag a snapshot is stored on top of, if any. */
   async parentOf(tag: string): Promise<string | undefined> {
-    const text = await readFile(join(this.dirOf(tag), MANIFEST_FILE), 'utf8').catch(() => undefined);
-    const parsed = text === undefined ? undefined : parseManifest(text);
+    const parsed = await this.parsedIn(tag);
     return parsed !== undefined && 'names' in parsed ? parsed.names.parentTag : undefined;
+  }
+
+  /** Digests of the memory of all snapshots that are stored on top of others, those being written included. */
+  async chainedDigests(): Promise<Set<string>> {
+    const digests = new Set<string>();
+    const add = async (directories: readonly string[]): Promise<void> => {
+      for (const name of directories) {
+        const manifest = await this.manifestIn(name);
+        if (manifest?.parent_tag !== undefined) digests.add(manifest.memory_digest);
+      }
+    };
+    // The staged ones first: one that is published meanwhile is then found among the others.
+    const names = await readdir(this.root).catch(() => [] as string[]);
+    await add(names.filter((name) => name.startsWith(STAGING_PREFIX)));
+    await add([...(await this.tags()).keys()]);
+    return digests;
   }
 
   /** A new private directory beside the snapshots, invisible as a tag until {@link publish}. */
@@ -133,6 +149,28 @@ export class SnapshotStore {
   async publish(staging: string, tag: string): Promise<void> {
     await syncPath(staging);
     await this.renameDurably(staging, this.dirOf(tag));
+  }
+
+  /** Makes a tag's directory a staged one again; undefined when there was none. */
+  async unpublish(tag: string): Promise<string | undefined> {
+    const staging = join(this.root, `${STAGING_PREFIX}${tag}-${randomBytes(4).toString('hex')}`);
+    try {
+      await rename(this.dirOf(tag), staging);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+    return staging;
+  }
+
+  private async manifestIn(name: string): Promise<SnapshotManifest | undefined> {
+    const parsed = await this.parsedIn(name);
+    return parsed !== undefined && 'names' in parsed ? parsed.manifest : undefined;
+  }
+
+  private async parsedIn(name: string): Promise<ParsedManifest | undefined> {
+    const text = await readFile(join(this.root, name, MANIFEST_FILE), 'utf8').catch(() => undefined);
+    return text === undefined ? undefined : parseManifest(text);
   }
 
   /** Takes a snapshot's directory out of sight in one step. Undefined when there was none. */

@@ -1,7 +1,8 @@
 import { open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Injectable } from '@nestjs/common';
-import { DomainError, errnoOf } from '../../common/errors/domain-error';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Injectable, Logger } from '@nestjs/common';
+import { DomainError, errorChain } from '../../common/errors/domain-error';
 import { syncPath } from '../../common/os/atomic-file';
 import { type Capture, MemoryImageService } from '../memory/memory-image.service';
 import type { Captured } from '../memory/domain/jobs';
@@ -17,6 +18,7 @@ import {
   SUMS_FILE,
   VMSTATE_FILE,
 } from './domain/manifest';
+import { SnapshotSettlingService } from './snapshot-settling.service';
 import { sealOf, sha256OfFile } from './snapshot-store';
 
 export interface WritePlan {
@@ -29,10 +31,15 @@ export interface WritePlan {
   readonly baseSumsPath?: string;
   /** Stores the diverged pages once more, as a diff over this parent. */
   readonly parent?: { readonly tag: string; readonly digest: string };
+  /**
+   * Lets the image reach the disk after the directory is published, where that is safe; whoever publishes it then calls
+   * {@link SnapshotSettlingService.begin}.
+   */
+  readonly settleLater?: boolean;
   /** Also times a capture of the diverged pages alone, which is thrown away. */
   readonly measureDiff?: boolean;
-  /** What becomes of the VM when its state is taken. */
-  readonly afterwards: 'resume' | 'kill';
+  /** What becomes of the VM when its state is taken; `hold` leaves it paused, for the caller to end or resume. */
+  readonly afterwards: 'resume' | 'kill' | 'hold';
 }
 
 export interface WrittenSnapshot {
@@ -41,61 +48,100 @@ export interface WrittenSnapshot {
   readonly pauseMs: number;
   /** The diverged pages, where they were captured. */
   readonly diff?: Captured;
+  /** The image has still to be brought to disk. */
+  readonly unsettled: boolean;
 }
 
 const MIB = 1024 * 1024;
 const SCRATCH = '.measured';
+/** How long a VM that does not answer any more may take to end. */
+const END_DEADLINE_MS = 2000;
 
 /** Writes a VM's state into a staged directory; everything that can happen outside its pause does. */
 @Injectable()
 export class SnapshotWriterService {
+  private readonly logger = new Logger(SnapshotWriterService.name);
+
   constructor(
     private readonly engine: VmmEngine,
     private readonly memory: MemoryImageService,
+    private readonly settling: SnapshotSettlingService,
   ) {}
 
   /**
    * Writes vmstate, memory and snapshot.json; the root file system must be in the directory already. Whatever fails, the VM
-   * runs again (or is killed, as planned) when this settles.
+   * runs again (or is killed, if that is planned) when this settles.
    */
   async write(vm: RunningVm, staging: string, plan: WritePlan): Promise<WrittenSnapshot> {
     const captures: Capture[] = [];
+    let killed = false;
     try {
       const map = await vm.guestMemory();
-      const memoryPath = join(staging, MEMORY_FILE);
-      if (plan.hasBase && plan.pages === 'diverged') await this.memory.copy(map.backingPath, memoryPath);
-      const main = await this.prepare(map, staging, plan);
+      const unsettled =
+        plan.settleLater === true && (await this.settling.secureBase(map.backingPath, staging));
+      const main = await this.prepare(map, staging, plan, unsettled);
       captures.push(main);
       const measure = plan.measureDiff === true ? await this.prepareScratch(map, staging, plan) : undefined;
       if (measure) captures.push(measure);
 
       const begun = performance.now();
-      let captured: Captured;
-      let measured: Captured | undefined;
-      await vm.pause();
-      try {
+      const taken = await this.whilePaused(vm, plan.afterwards, async () => {
         await vm.saveDeviceState(join(staging, VMSTATE_FILE));
-        measured = await measure?.run();
-        captured = await main.run();
-      } finally {
-        if (plan.afterwards === 'resume') await vm.resume();
-      }
+        // One after the other: each has the machine for itself, so that the figure is what the work takes.
+        const measured = await measure?.run();
+        return { measured, captured: await main.run() };
+      });
       const pauseMs = Math.round(performance.now() - begun);
-      if (plan.afterwards === 'kill') await vm.kill();
+      if (plan.afterwards === 'kill') {
+        killed = true;
+        await vm.kill();
+      }
       const { digest } = await main.finish();
       await rm(join(staging, SCRATCH), { force: true });
       await rm(join(staging, `${SCRATCH}.sums`), { force: true });
       const manifest = await this.writeManifest(staging, plan, digest);
-      const diff = plan.pages === 'diverged' ? captured : measured;
-      return { manifest, pauseMs, ...(diff === undefined ? {} : { diff }) };
+      const diff = plan.pages === 'diverged' ? taken.captured : taken.measured;
+      return { manifest, pauseMs, unsettled, ...(diff === undefined ? {} : { diff }) };
     } catch (error) {
-      throw await explained(vm, error);
+      // One that cannot be resumed has ended, which is told below.
+      if (plan.afterwards === 'hold') await resume(vm).catch(() => undefined);
+      throw killed ? error : await explained(vm, error);
     } finally {
       await Promise.all(captures.map((capture) => capture.close()));
     }
   }
 
-  private prepare(map: GuestMemoryMap, staging: string, plan: WritePlan): Promise<Capture> {
+  private async whilePaused<T>(
+    vm: RunningVm,
+    afterwards: WritePlan['afterwards'],
+    work: () => Promise<T>,
+  ): Promise<T> {
+    let result: T;
+    try {
+      await vm.pause();
+      result = await work();
+    } catch (error) {
+      // Also when pausing itself failed: an order that was answered too late may still be carried out.
+      await resume(vm).catch(() => undefined);
+      throw error;
+    }
+    if (afterwards === 'resume') {
+      // What was taken is whole, so it is not thrown away for a source that cannot run on.
+      await resume(vm).catch((error: unknown) => {
+        this.logger.error(`a VM could not be resumed after its state was taken: ${errorChain(error)}`);
+      });
+    }
+    return result;
+  }
+
+  private prepare(
+    map: GuestMemoryMap,
+    staging: string,
+    plan: WritePlan,
+    unsettled: boolean,
+  ): Promise<Capture> {
+    const overBase = plan.hasBase && plan.pages === 'diverged';
+    const hasDiff = unsettled || plan.parent !== undefined;
     return this.memory.prepareCapture({
       pid: map.pid,
       regions: map.regions,
@@ -104,7 +150,9 @@ export class SnapshotWriterService {
       imageBytes: plan.guest.mem_size_mib * MIB,
       sumsPath: join(staging, SUMS_FILE),
       ...(plan.baseSumsPath === undefined ? {} : { baseSumsPath: plan.baseSumsPath }),
-      ...(plan.parent === undefined ? {} : { diffPath: join(staging, DIFF_FILE) }),
+      ...(overBase ? { basePath: map.backingPath } : {}),
+      ...(hasDiff ? { diffPath: join(staging, DIFF_FILE) } : {}),
+      durable: !unsettled,
     });
   }
 
@@ -116,6 +164,7 @@ export class SnapshotWriterService {
       imagePath: join(staging, SCRATCH),
       imageBytes: plan.guest.mem_size_mib * MIB,
       sumsPath: join(staging, `${SCRATCH}.sums`),
+      durable: false,
     });
   }
 
@@ -167,14 +216,19 @@ export async function writeManifestFile(staging: string, manifest: SnapshotManif
   }
 }
 
-/** A VM that ended takes its control connection with it; then its own end is the reason, not the lost connection. */
+/** Nothing is worse for a source than to stand still, so it is tried twice. */
+async function resume(vm: RunningVm): Promise<void> {
+  await vm.resume().catch(() => vm.resume());
+}
+
+/** When the VM has ended, its end is the reason, whatever failed for it. */
 async function explained(vm: RunningVm, error: unknown): Promise<unknown> {
-  if (errnoOf(error) !== undefined) return error;
-  const answers = await vm.console().then(
-    () => true,
-    () => false,
+  // A VM that is ending breaks its control connection, or its memory is gone, some moments before its end is known.
+  const answers = vm.console().then(
+    () => undefined,
+    () => delay(END_DEADLINE_MS, undefined, { ref: false }),
   );
-  if (answers) return error;
-  await vm.kill();
-  return new DomainError('internal', `the VM ended: ${describeExit(await vm.exited)}`, { cause: error });
+  const exit = await Promise.race([vm.exited, answers]);
+  if (exit === undefined) return error;
+  return new DomainError('internal', `the VM ended: ${describeExit(exit)}`, { cause: error });
 }

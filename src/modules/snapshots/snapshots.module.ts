@@ -13,6 +13,8 @@ import { SnapshotInfoService } from './snapshot-info.service';
 import { SnapshotIntegrityService } from './snapshot-integrity.service';
 import { SnapshotOpenerService } from './snapshot-opener.service';
 import { SnapshotOriginsService } from './snapshot-origins.service';
+import { SnapshotReplacementService } from './snapshot-replacement.service';
+import { SnapshotSettlingService } from './snapshot-settling.service';
 import { SnapshotWriterService } from './snapshot-writer.service';
 import { SnapshotsController } from './snapshots.controller';
 import { SnapshotsService } from './snapshots.service';
@@ -31,6 +33,8 @@ import { SnapshotsService } from './snapshots.service';
     SnapshotIntegrityService,
     SnapshotOpenerService,
     SnapshotOriginsService,
+    SnapshotReplacementService,
+    SnapshotSettlingService,
     SnapshotsService,
     SnapshotWriterService,
   ],
@@ -39,6 +43,8 @@ import { SnapshotsService } from './snapshots.service';
     SnapshotChainService,
     SnapshotOpenerService,
     SnapshotOriginsService,
+    SnapshotReplacementService,
+    SnapshotSettlingService,
     SnapshotsService,
     SnapshotWriterService,
   ],

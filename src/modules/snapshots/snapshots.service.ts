@@ -2,14 +2,22 @@ import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { DomainError, errorChain } from '../../common/errors/domain-error';
 import type { SnapshotRecord } from '../registry/domain/records';
 import { MAX_BOOT_WAIT_SECS } from './domain/build-limits';
-import { dependentsOf, subtreeLeavesFirst } from './domain/lineage';
+import { dependentsOf } from './domain/lineage';
 import { requireTag } from './domain/tag';
+import { FileVerifierService } from './file-verifier.service';
 import { type CreateSnapshot, ParentSourceService, requireLimits } from './parent-source.service';
 import { SnapshotBuilderService } from './snapshot-builder.service';
 import { SnapshotCatalogService } from './snapshot-catalog.service';
 import { SnapshotChainService } from './snapshot-chain.service';
 import { SnapshotOpenerService } from './snapshot-opener.service';
 import { SnapshotOriginsService } from './snapshot-origins.service';
+
+export interface RemovalChoice {
+  /** Everything stored on top of it goes, too. */
+  readonly cascade: boolean;
+  /** What is stored on top of it is left broken. */
+  readonly force: boolean;
+}
 
 /** Makes and deletes snapshots. */
 @Injectable()
@@ -21,6 +29,7 @@ export class SnapshotsService implements OnApplicationBootstrap {
     private readonly opener: SnapshotOpenerService,
     private readonly origins: SnapshotOriginsService,
     private readonly chain: SnapshotChainService,
+    private readonly files: FileVerifierService,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
@@ -66,7 +75,7 @@ export class SnapshotsService implements OnApplicationBootstrap {
   }
 
   /** Deletes a snapshot: alone, with everything stored on top of it, or although something is. */
-  async remove(tag: string, how: { cascade: boolean; force: boolean }): Promise<void> {
+  async remove(tag: string, how: RemovalChoice): Promise<void> {
     requireTag(tag);
     if (how.cascade && how.force) {
       throw new DomainError(
@@ -76,28 +85,33 @@ export class SnapshotsService implements OnApplicationBootstrap {
     }
     if (!(await this.catalog.has(tag))) throw new DomainError('not_found', `snapshot ${tag} not found`);
     try {
-      await this.removeKnown(tag, how);
+      const chained = (await this.catalog.lineage()).size > 0;
+      await this.removeTree(tag, how, new Set());
+      if (chained) await this.chain.collect(this.catalog.store);
     } catch (error) {
       if (error instanceof DomainError && error.code !== 'internal') throw error;
       throw new DomainError('internal', `delete: ${errorChain(error)}`, { cause: error });
     }
   }
 
-  private async removeKnown(tag: string, how: { cascade: boolean; force: boolean }): Promise<void> {
-    const lineage = await this.catalog.lineage();
-    const dependents = dependentsOf(tag, lineage);
-    if (dependents.length > 0 && !how.cascade && !how.force) {
-      throw new DomainError(
-        'conflict',
-        `snapshot ${tag} has dependents: ${dependents.join(', ')}; delete them first, or use ?cascade=true to delete them too, or ?force=true to leave them broken`,
-      );
-    }
-    const doomed = how.cascade ? subtreeLeavesFirst(tag, lineage) : [tag];
-    for (const each of doomed) {
-      await this.opener.whenUnused(each);
-      await this.origins.keepFor(each);
-      await this.catalog.discard(each);
-    }
-    if (lineage.size > 0) await this.chain.collect(this.catalog.store);
+  /** Leaves first. What is being removed gets no new dependents meanwhile, as who writes one holds its parent. */
+  private removeTree(tag: string, how: RemovalChoice, seen: Set<string>): Promise<void> {
+    seen.add(tag);
+    return this.opener.retire(tag, async () => {
+      const dependents = dependentsOf(tag, await this.catalog.lineage());
+      if (dependents.length > 0 && !how.cascade && !how.force) {
+        throw new DomainError(
+          'conflict',
+          `snapshot ${tag} has dependents: ${dependents.join(', ')}; delete them first, or use ?cascade=true to delete them too, or ?force=true to leave them broken`,
+        );
+      }
+      for (const each of how.cascade ? dependents : []) {
+        // A cycle is walked once.
+        if (!seen.has(each)) await this.removeTree(each, how, seen);
+      }
+      await this.origins.keepFor(tag);
+      await this.catalog.discard(tag);
+      this.files.forget(this.catalog.store.dirOf(tag));
+    });
   }
 }

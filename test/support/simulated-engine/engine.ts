@@ -36,7 +36,9 @@ class SimulatedVm extends RunningVm {
   }
 
   async openChannel(): Promise<Duplex> {
-    await this.pass('vm.channel');
+    await this.life.passOrEnd({ name: 'vm.channel', target: this.id }, () => {
+      this.process.kill();
+    });
     this.channel?.destroy();
     const socket = createConnection(join(this.process.runDir, AGENT_SOCKET));
     this.channel = socket;

@@ -100,8 +100,15 @@ export function injectedError({ name, target }: Operation, fault: Fault): Error 
   return Object.assign(new Error(`EIO: injected fault, ${name} '${target}'`), { code: 'EIO' });
 }
 
+interface OpenFile {
+  close(): Promise<void>;
+}
+
 const lives = new AsyncLocalStorage<DaemonLife>();
-const NEVER = new Promise<never>(() => undefined);
+
+function never(): Promise<never> {
+  return new Promise(() => undefined);
+}
 
 /**
  * One run of a daemon inside the test's process. Everything it asks of the outside passes here; once it is dead, nothing it
@@ -109,6 +116,8 @@ const NEVER = new Promise<never>(() => undefined);
  */
 export class DaemonLife {
   private ended = false;
+  private readonly mourners = new Set<() => void>();
+  private readonly files = new Set<OpenFile>();
 
   constructor(readonly plan: FaultPlan) {}
 
@@ -133,26 +142,50 @@ export class DaemonLife {
 
   die(): void {
     this.ended = true;
+    for (const mourner of this.mourners) mourner();
+    this.mourners.clear();
+    for (const file of this.files) file.close().catch(() => undefined);
+    this.files.clear();
+  }
+
+  /** A file that is closed when this life ends, as the kernel does; tell it when the file was closed before. */
+  opened(file: OpenFile): () => void {
+    this.files.add(file);
+    if (this.ended) file.close().catch(() => undefined);
+    return () => this.files.delete(file);
+  }
+
+  /** As {@link pass}, but rejects when this life ends: for what somebody waits for with a timer, which would run on. */
+  passOrEnd(operation: Operation, endVm?: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        reject(new Error('the daemon is gone'));
+      };
+      this.mourners.add(end);
+      this.pass(operation, endVm)
+        .then(resolve, reject)
+        .finally(() => this.mourners.delete(end));
+    });
   }
 
   /** @param endVm kills the VM that the operation is about. */
   async pass(operation: Operation, endVm?: () => void): Promise<void> {
-    if (this.ended) return NEVER;
+    if (this.ended) return never();
     const fault = this.plan.next(operation);
     if (fault === undefined) return;
     if (fault.action === 'fail') throw injectedError(operation, fault);
     if (fault.action === 'hang') await this.plan.released();
     if (fault.action === 'end-vm') endVm?.();
-    if (this.isDead) return NEVER;
+    if (this.isDead) return never();
   }
 
   /** Passes on what a promise settles with, unless this life has ended by then. */
   async alive<T>(work: Promise<T>): Promise<T> {
     try {
       const value = await work;
-      return this.ended ? await NEVER : value;
+      return this.ended ? await never() : value;
     } catch (error) {
-      if (this.ended) return NEVER;
+      if (this.ended) return never();
       throw error;
     }
   }

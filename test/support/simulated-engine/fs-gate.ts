@@ -58,15 +58,23 @@ function gated(name: string, original: AsyncFunction): AsyncFunction {
     }
     const target = paths.join(' -> ');
     await life.pass({ name: `fs.${name}`, target });
-    const result = await life.alive(original(...args));
-    if (name === 'open') gateHandle(life, target, result as FileHandle);
-    return result;
+    const result = original(...args);
+    if (name !== 'open') return life.alive(result);
+    const handle = (await result) as FileHandle;
+    gateHandle(life, target, handle);
+    return life.alive(Promise.resolve(handle));
   };
 }
 
 function gateHandle(life: DaemonLife, target: string, handle: FileHandle): void {
   const writeFile = handle.writeFile.bind(handle);
   const sync = handle.sync.bind(handle);
+  const close = handle.close.bind(handle);
+  const closed = life.opened({ close });
+  handle.close = async () => {
+    closed();
+    await close();
+  };
   handle.writeFile = async (...args) => {
     await life.pass({ name: 'fs.write', target });
     await life.alive(writeFile(...args));

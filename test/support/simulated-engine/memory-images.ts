@@ -10,6 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { applyDiff, writeDiff } from '../../../src/modules/memory/adapters/diff-io';
+import { readerOf } from '../../../src/modules/memory/adapters/file-io';
 import type {
   ApplyJob,
   Captured,
@@ -33,6 +34,7 @@ export class SimulatedMemoryImages extends MemoryImageService {
   }
 
   override async prepareCapture(job: Omit<CaptureJob, 'kind'>): Promise<Capture> {
+    if (job.basePath !== undefined) await this.copy(job.basePath, job.imagePath);
     await this.pass('memory.prepare', job.imagePath);
     const fd = openSync(job.imagePath, constants.O_RDWR | constants.O_CREAT, 0o600);
     let open = true;
@@ -55,7 +57,10 @@ export class SimulatedMemoryImages extends MemoryImageService {
         const digest = digestOf(fstatSync(fd).size, used);
         writeFileSync(job.sumsPath, digest);
         if (job.diffPath !== undefined) {
-          writeDiff(job.diffPath, fd, { imageBytes: job.imageBytes, pages: Uint32Array.from(diverged) });
+          writeDiff(job.diffPath, readerOf(fd), {
+            imageBytes: job.imageBytes,
+            pages: Uint32Array.from(diverged),
+          });
         }
         return { digest };
       },

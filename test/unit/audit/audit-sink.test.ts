@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, before, beforeEach, describe, it } from 'node:test';
@@ -45,13 +45,32 @@ describe('AuditSink', () => {
     );
   });
 
-  it('goes on after a failed write', async () => {
-    const sink = new AuditSink('/dev/full');
+  it('keeps lines that cannot be written, counts them once and writes them to the next file', async () => {
+    const path = join(directory, 'audit.log');
+    await symlink('/dev/full', path);
+    const sink = new AuditSink(path);
     await sink.open();
-    sink.append('lost\n');
+    const line = sink.append('one\n');
+    assert.equal(await sink.written(line), false);
+    sink.append('two\n');
     await sink.flush();
-    sink.append('lost\n');
+    await sink.flush();
+    assert.deepEqual([sink.failures, sink.failure?.includes('ENOSPC')], [2, true]);
+    await rm(path);
+    await sink.reopen();
+    assert.equal(sink.failure, undefined);
+    assert.equal(await readFile(path, 'utf8'), 'one\ntwo\n');
     await sink.close();
+  });
+
+  it('begins a new line after one that was cut short', async () => {
+    const path = join(directory, 'audit.log');
+    await writeFile(path, 'whole\nhal');
+    const sink = new AuditSink(path);
+    await sink.open();
+    sink.append('next\n');
+    await sink.close();
+    assert.equal(await readFile(path, 'utf8'), 'whole\nhal\nnext\n');
   });
 
   it('keeps the old file when a new one cannot be opened', async () => {

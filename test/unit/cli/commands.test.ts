@@ -150,6 +150,18 @@ describe('forkd commands', () => {
     assert.deepEqual([...server.snapshots.keys()], ['py']);
   });
 
+  it('each command and alias that the help lists answers to its name', async () => {
+    const { stdout } = await forkd('--help');
+    const listed = stdout.slice(stdout.indexOf('Commands:'), stdout.indexOf('Environment:'));
+    const names = [...listed.matchAll(/^ {2}([a-z|]+)/gm)].flatMap(([, name = '']) => name.split('|'));
+    assert.ok(names.length > 15, listed);
+    for (const name of names) {
+      const help = await forkd(name, '--help');
+      assert.equal(help.code, 0, help.stderr);
+      assert.match(help.stdout, /^Usage: forkd [a-z]/);
+    }
+  });
+
   it('status tells health, versions and counts', async () => {
     server.addSnapshot('py');
     server.addSandbox('py');

@@ -20,11 +20,22 @@ export interface SandboxBody {
   readonly pid: number | null;
 }
 
+export interface WorkspaceBody {
+  readonly name: string;
+  readonly source_snapshot_tag: string;
+  readonly status: string;
+  readonly live_sandbox_id?: string;
+  readonly current_state_tag?: string;
+}
+
 /** An HTTP server that answers as the REST contract says, with what a test has put into it. */
 export class ContractServer {
   readonly seen: SeenRequest[] = [];
   readonly sandboxes = new Map<string, SandboxBody>();
   readonly snapshots = new Map<string, object>();
+  /** By tag: the snapshot that one is stored on. */
+  readonly parents = new Map<string, string>();
+  readonly workspaces = new Map<string, WorkspaceBody>();
   token: string | undefined;
   /** Answers of a test's own, tried before the contract's. */
   override: ((request: SeenRequest) => Answer | undefined) | undefined;
@@ -111,14 +122,21 @@ export class ContractServer {
     }
     if (path === '/version') return { status: 200, body: { version: '0.5.3', api: 'v1' } };
     const [, , kind, name, verb] = path.split('/');
-    if (kind === 'snapshots') return this.snapshotAnswer(request, name);
+    if (kind === 'snapshots') return this.snapshotAnswer(request, name, verb);
     if (kind === 'sandboxes') return this.sandboxAnswer(request, name, verb);
+    if (kind === 'workspaces') return this.workspaceAnswer(request, name, verb);
     return { status: 404 };
   }
 
-  private snapshotAnswer(request: SeenRequest, name: string | undefined): Answer {
+  private snapshotAnswer(request: SeenRequest, name: string | undefined, verb: string | undefined): Answer {
+    if (name !== undefined && verb !== undefined) return this.snapshotVerb(request, name, verb);
     if (request.method === 'GET') return { status: 200, body: [...this.snapshots.values()] };
     if (request.method === 'DELETE') {
+      const dependents = [...this.parents].filter(([, parent]) => parent === name).map(([tag]) => tag);
+      if (dependents.length > 0 && !request.url.includes('?')) {
+        const error = `snapshot ${String(name)} has dependents: ${dependents.join(', ')}; use ?cascade=true or ?force=true`;
+        return { status: 409, body: { error } };
+      }
       return this.snapshots.delete(name ?? '')
         ? { status: 204 }
         : notFound(`snapshot ${String(name)} not found`);
@@ -130,6 +148,90 @@ export class ContractServer {
     return { status: 201, body: this.addSnapshot(tag) };
   }
 
+  private snapshotVerb(request: SeenRequest, tag: string, verb: string): Answer {
+    if (!this.snapshots.has(tag)) return notFound(`snapshot ${tag} not found`);
+    if (verb === 'compact') {
+      const { to } = request.body as { to: string };
+      if (this.snapshots.has(to)) return taken(to);
+      return { status: 200, body: { ...this.addSnapshot(to), branched_from: `compact:${tag}` } };
+    }
+    const parent = this.parents.get(tag);
+    const body = {
+      tag,
+      dir: `/srv/snapshots/${tag}`,
+      created_at_unix: 1_717_000_000,
+      memory_logical_bytes: 268_435_456,
+      memory_physical_bytes: 1_048_576,
+      vmstate_bytes: 12_288,
+      chain_depth: parent === undefined ? 0 : 1,
+      ...(parent === undefined ? {} : { parent_tag: parent, parent_content_hash: 'ab' }),
+      dependents: [...this.parents].filter(([, above]) => above === tag).map(([below]) => below),
+      ancestors: parent === undefined ? [] : [parent],
+    };
+    return { status: 200, body };
+  }
+
+  private branchAnswer(request: SeenRequest, id: string): Answer {
+    const { tag = `branch-${id}-0`, wait = true } = request.body as { tag?: string; wait?: boolean };
+    if (this.snapshots.has(tag)) return taken(tag);
+    const made = {
+      ...this.addSnapshot(tag, wait ? 'ready' : 'writing'),
+      branched_from: id,
+      ...(wait ? { pause_ms: 7, diff_ms: 3, diff_physical_bytes: 4096, diff_logical_bytes: 8192 } : {}),
+    };
+    this.snapshots.set(tag, made);
+    return { status: wait ? 201 : 202, body: made };
+  }
+
+  private workspaceAnswer(request: SeenRequest, name: string | undefined, verb: string | undefined): Answer {
+    if (name === undefined) {
+      if (request.method === 'GET') return { status: 200, body: [...this.workspaces.values()] };
+      const { name: chosen, snapshot_tag: tag } = request.body as { name: string; snapshot_tag: string };
+      if (!this.snapshots.has(tag)) return notFound(`snapshot ${tag} not found`);
+      if (this.workspaces.has(chosen)) {
+        return { status: 409, body: { error: `workspace ${chosen} already exists; DELETE first` } };
+      }
+      return this.setWorkspace(201, {
+        name: chosen,
+        source_snapshot_tag: tag,
+        status: 'running',
+        live_sandbox_id: this.addSandbox(tag).id,
+      });
+    }
+    const workspace = this.workspaces.get(name);
+    if (workspace === undefined) return notFound(`workspace ${name} not found`);
+    if (request.method === 'DELETE') {
+      this.workspaces.delete(name);
+      return { status: 204 };
+    }
+    const { live_sandbox_id: id, ...rest } = workspace;
+    if (verb === 'suspend') {
+      if (id !== undefined) {
+        return this.setWorkspace(200, {
+          ...rest,
+          status: 'suspended',
+          current_state_tag: `ws-${name}-state`,
+        });
+      }
+      return { status: 400, body: { error: `workspace ${name} is Suspended, not Running - resume it` } };
+    }
+    if (verb === 'resume') {
+      if (id !== undefined) {
+        return { status: 400, body: { error: `workspace ${name} is already Running (sandbox ${id})` } };
+      }
+      const made = this.addSandbox(rest.current_state_tag ?? rest.source_snapshot_tag);
+      return this.setWorkspace(200, { ...rest, status: 'running', live_sandbox_id: made.id });
+    }
+    return { status: 200, body: workspace };
+  }
+
+  private setWorkspace(status: number, workspace: WorkspaceBody): Answer {
+    const times = { created_at_unix: 1_717_035_200, last_active_unix: 1_717_035_200 };
+    const body = { id: `ws-${workspace.name}`, ...workspace, ...times };
+    this.workspaces.set(workspace.name, body);
+    return { status, body };
+  }
+
   private sandboxAnswer(request: SeenRequest, id: string | undefined, verb: string | undefined): Answer {
     if (id === undefined) return this.sandboxesAnswer(request);
     const sandbox = this.sandboxes.get(id);
@@ -138,6 +240,7 @@ export class ContractServer {
       this.sandboxes.delete(id);
       return { status: 204 };
     }
+    if (verb === 'branch') return this.branchAnswer(request, id);
     if (verb === 'ping')
       return { status: 200, body: { pong: true, pid: 1, agent_lang: 'python', warmup_ready: true } };
     if (verb === 'exec') return { status: 200, body: { stdout: 'out\n', stderr: 'err\n', exit_code: 0 } };
@@ -155,4 +258,8 @@ export class ContractServer {
 
 function notFound(error: string): Answer {
   return { status: 404, body: { error } };
+}
+
+function taken(tag: string): Answer {
+  return { status: 409, body: { error: `snapshot ${tag} already exists; DELETE first` } };
 }

@@ -36,7 +36,7 @@ describe('forkd failures', () => {
     ['two tags', ['fork', 'a', '--tag', 'b'], /two tags/],
     ['a tag with a slash', ['snapshot', 'rm', '../x'], /is not a tag/],
     ['an id with a slash', ['info', '../x'], /is not a sandbox id/],
-    ['--all with ids', ['rm', '--all', 'sb-1'], /takes no ids/],
+    ['--all with ids', ['rm', '--all', 'sb-1'], /not several of them/],
     ['neither image nor kernel', ['snapshot', 'create', 'py'], /--kernel and --rootfs/],
     ['a kernel without a root disk', ['snapshot', 'create', 'py', '--kernel', '/k'], /--kernel and --rootfs/],
     ['an address that is none', ['--url', 'localhost:8889', 'ls'], /is not an http/],

@@ -4,6 +4,15 @@ import { ConfigError } from '../../../src/common/config/config-error';
 import { type Environment, type Flags, isLoopback, loadConfig } from '../../../src/common/config/load-config';
 import { SETTINGS } from '../../../src/common/config/settings';
 
+/** Values of the settings that are no paths. */
+const VALUES: Readonly<Record<string, string>> = {
+  bind: '[::1]:9',
+  engine: 'qemu',
+  'branch-concurrency': '2',
+  'token-grace': '5',
+  'audit-required': 'true',
+};
+
 const ROOT = { uid: 0, cwd: '/srv' };
 const load = (flags: Flags = {}, env: Environment = {}, host = ROOT) => loadConfig(flags, env, host);
 
@@ -26,7 +35,9 @@ describe('loadConfig', () => {
       statePath: '/var/lib/forkd/state.json',
       snapshotRoot: '/home/a/.local/share/forkd/snapshots',
       auditLogPath: '/var/log/forkd/audit.log',
+      auditRequired: false,
       tokenFile: undefined,
+      tokenGraceSecs: 60,
       tlsCert: undefined,
       tlsKey: undefined,
       prewarmScratchDir: '/dev/shm/forkd-prewarm',
@@ -51,20 +62,27 @@ describe('loadConfig', () => {
 
   it('reads every setting from its flag and from its variable', () => {
     for (const { flag, env } of SETTINGS) {
-      const value =
-        flag === 'bind'
-          ? '[::1]:9'
-          : flag === 'engine'
-            ? 'qemu'
-            : flag === 'branch-concurrency'
-              ? '2'
-              : '/x/y';
+      const value = VALUES[flag] ?? '/x/y';
       const more = flag.startsWith('tls-') ? { FORKD_TLS_CERT: '/c', FORKD_TLS_KEY: '/k' } : {};
       const byFlag = load({ [flag]: value }, more);
       const byEnv = load({}, { ...more, [env]: value });
       assert.deepEqual(byFlag, byEnv, flag);
       assert.notDeepEqual(byFlag, load({}, more), flag);
     }
+  });
+
+  it('takes a grace for replaced tokens of 0 seconds to a day', () => {
+    assert.equal(load({ 'token-grace': '0' }).tokenGraceSecs, 0);
+    assert.equal(load({ 'token-grace': '86400' }).tokenGraceSecs, 86_400);
+    for (const value of ['-1', '1.5', '86401', '1m']) {
+      refused({}, { FORKD_TOKEN_GRACE: value }, /FORKD_TOKEN_GRACE/, /0 to 86400/);
+    }
+  });
+
+  it('takes true and false for a switch', () => {
+    assert.equal(load({ 'audit-required': 'true' }).auditRequired, true);
+    assert.equal(load({}, { FORKD_AUDIT_REQUIRED: 'false' }).auditRequired, false);
+    refused({}, { FORKD_AUDIT_REQUIRED: 'yes' }, /FORKD_AUDIT_REQUIRED is 'yes'/, /true or false/);
   });
 
   it('makes relative paths absolute', () => {

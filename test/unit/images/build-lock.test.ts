@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { withLockFile } from '../../../src/modules/images/adapters/build-lock';
-import { isAlive, parseIdentity, thisProcess } from '../../../src/modules/images/adapters/process-identity';
+import { isAlive, parseIdentity, thisProcess } from '../../../src/common/os/process-identity';
 
 const nobodyWaits = (): void => {
   assert.fail('nobody holds the lock');

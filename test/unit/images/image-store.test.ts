@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { ImageStore, type NewComponent } from '../../../src/modules/images/adapters/image-store';
-import { thisProcess } from '../../../src/modules/images/adapters/process-identity';
+import { thisProcess } from '../../../src/common/os/process-identity';
 
 const KERNEL: NewComponent = { kind: 'kernel', inputs: { package: 'linux', version: '1' }, arch: 'x64' };
 

@@ -8,12 +8,10 @@ interface Snapshot {
   readonly status: string;
 }
 
-const REASON = /injected fault|registry|VM of \S+ has ended|VM ended/;
+const REASON = /injected fault|registry|VM of \S+ has ended|VM ended|no longer the one/;
 const BRANCHES: Record<string, object> = {
-  'a full branch': {},
-  'a diff branch': { mode: 'diff' },
   'a live branch': { mode: 'live' },
-  'a measured branch': { measure_diff: true },
+  'a full, measured branch': { measure_diff: true },
   'a branch stored on its parent': { mode: 'diff', parent_tag: 'py' },
 };
 

@@ -67,6 +67,20 @@ describe('deleting', () => {
     });
   });
 
+  it('a sandbox while its snapshot is being deleted leaves nothing of what was kept for it', async () => {
+    await host.snapshot('short');
+    const [child] = await host.client.json<{ id: string }[]>(201, 'POST', '/v1/sandboxes', {
+      snapshot_tag: 'short',
+    });
+    const keeping = host.faults.inject({ action: 'hang', name: 'fs.rename', target: /\.origins/ });
+    const deletion = host.client.json(204, 'DELETE', '/v1/snapshots/short');
+    await keeping;
+    await host.client.json(204, 'DELETE', `/v1/sandboxes/${child?.id ?? ''}`);
+    host.faults.release();
+    await deletion;
+    assert.deepEqual(await host.traces(), []);
+  });
+
   describe('a snapshot', () => {
     const scenario: Scenario = {
       prepare: async ({ client }) => {

@@ -10,7 +10,8 @@ interface Snapshot {
   readonly warning?: string;
 }
 
-const REASON = /injected fault|registry|the VM ended|control connection was closed|guest agent does not answer/;
+const REASON =
+  /injected fault|registry|the VM ended|control connection was closed|guest agent does not answer/;
 const BODY = { tag: 'new', image: 'python', mem_size_mib: 64, boot_wait_secs: 60 };
 
 describe('making a snapshot', () => {

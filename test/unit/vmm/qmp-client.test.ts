@@ -70,4 +70,13 @@ describe('QmpClient', () => {
     await assert.rejects(ready, /not JSON/);
     await closed;
   });
+
+  it('says so at once when the connection was closed before anybody listened', async () => {
+    const [ours] = duplexPair();
+    ours.destroy();
+    await once(ours, 'close');
+    const client = new QmpClient(ours);
+    await assert.rejects(client.ready(), /closed its control connection/);
+    await client.closed;
+  });
 });

@@ -1,5 +1,6 @@
 import { CliError, ExitCode } from '../errors';
-import { HttpTransport, type HttpAnswer, type HttpRequest, type HttpTarget } from './http';
+import { HttpTransport, type HttpRequest, type HttpTarget } from './http';
+import { refusal } from './refusal';
 import {
   toEvalAnswer,
   toExecAnswer,
@@ -7,14 +8,20 @@ import {
   toList,
   toSandbox,
   toSnapshot,
+  toSnapshotDetail,
   toVersion,
+  toWorkspace,
+  type BranchRequest,
   type DaemonVersion,
   type EvalAnswer,
   type ExecAnswer,
   type ForkRequest,
   type Sandbox,
   type Snapshot,
+  type SnapshotDetail,
   type SnapshotRequest,
+  type Workspace,
+  type WorkspaceRequest,
 } from './types';
 
 const LIST_MS = 10_000;
@@ -62,8 +69,18 @@ export class ApiClient {
 
   async deleteSnapshot(tag: string, options: DeleteSnapshotOptions = {}): Promise<void> {
     const query = options.cascade === true ? '?cascade=true' : options.force === true ? '?force=true' : '';
-    const path = `/v1/snapshots/${encodeURIComponent(tag)}${query}`;
+    const path = `${snapshotPath(tag)}${query}`;
     await this.call({ method: 'DELETE', path, timeoutMs: SPAWN_MS });
+  }
+
+  async snapshotDetail(tag: string): Promise<SnapshotDetail> {
+    const path = `${snapshotPath(tag)}/info`;
+    return toSnapshotDetail(await this.call({ method: 'GET', path, timeoutMs: LIST_MS }));
+  }
+
+  async compact(tag: string, to: string): Promise<Snapshot> {
+    const path = `${snapshotPath(tag)}/compact`;
+    return toSnapshot(await this.call({ method: 'POST', path, body: { to }, timeoutMs: SNAPSHOT_MS }));
   }
 
   async sandboxes(): Promise<Sandbox[]> {
@@ -81,6 +98,43 @@ export class ApiClient {
 
   async remove(id: string): Promise<void> {
     await this.call({ method: 'DELETE', path: sandboxPath(id), timeoutMs: KILL_MS });
+  }
+
+  /** With `wait: false` it comes back at once, with the status `writing`. */
+  async branch(id: string, body: BranchRequest): Promise<Snapshot> {
+    const path = `${sandboxPath(id)}/branch`;
+    return toSnapshot(await this.call({ method: 'POST', path, body, timeoutMs: SNAPSHOT_MS }));
+  }
+
+  async workspaces(): Promise<Workspace[]> {
+    return toList(
+      await this.call({ method: 'GET', path: '/v1/workspaces', timeoutMs: LIST_MS }),
+      toWorkspace,
+    );
+  }
+
+  async workspace(name: string): Promise<Workspace> {
+    return toWorkspace(await this.call({ method: 'GET', path: workspacePath(name), timeoutMs: LIST_MS }));
+  }
+
+  async createWorkspace(body: WorkspaceRequest): Promise<Workspace> {
+    const path = '/v1/workspaces';
+    return toWorkspace(await this.call({ method: 'POST', path, body, timeoutMs: SPAWN_MS }));
+  }
+
+  /** @param diff copies only the memory that changed since the VM was started. */
+  async suspend(name: string, diff: boolean): Promise<Workspace> {
+    const path = `${workspacePath(name)}/suspend`;
+    return toWorkspace(await this.call({ method: 'POST', path, body: { diff }, timeoutMs: SNAPSHOT_MS }));
+  }
+
+  async resume(name: string): Promise<Workspace> {
+    const path = `${workspacePath(name)}/resume`;
+    return toWorkspace(await this.call({ method: 'POST', path, timeoutMs: SPAWN_MS }));
+  }
+
+  async deleteWorkspace(name: string): Promise<void> {
+    await this.call({ method: 'DELETE', path: workspacePath(name), timeoutMs: SPAWN_MS });
   }
 
   /** The agent's own answer. */
@@ -129,56 +183,10 @@ function sandboxPath(id: string): string {
   return `/v1/sandboxes/${encodeURIComponent(id)}`;
 }
 
-/** What a status other than 2xx means to the user. */
-function refusal(answer: HttpAnswer): CliError {
-  const text = errorText(answer);
-  switch (answer.status) {
-    case 401:
-    case 403:
-      return new CliError(
-        ExitCode.failed,
-        text,
-        "Give the daemon's token with --token-file, or in FORKD_TOKEN or FORKD_TOKEN_FILE.",
-      );
-    case 404:
-      return new CliError(
-        ExitCode.notFound,
-        text,
-        // Where the daemon names the next step itself, there is nothing to add.
-        text.includes('`forkd ') ? undefined : 'See what is there with `forkd ls` and `forkd snapshot ls`.',
-      );
-    case 409:
-      return new CliError(ExitCode.conflict, text);
-    case 400:
-      // The contract answers a tag that is taken with 400.
-      return /already exists/.test(text)
-        ? new CliError(ExitCode.conflict, text, 'Take another tag, or delete it with `forkd snapshot rm`.')
-        : new CliError(ExitCode.failed, text);
-    case 503:
-      return new CliError(ExitCode.failed, text, 'The daemon is at a limit: try again in a moment.');
-    default:
-      return new CliError(
-        ExitCode.failed,
-        text,
-        answer.status >= 500 ? "The daemon's log has the details." : undefined,
-      );
-  }
+function snapshotPath(tag: string): string {
+  return `/v1/snapshots/${encodeURIComponent(tag)}`;
 }
 
-function errorText(answer: HttpAnswer): string {
-  try {
-    const parsed: unknown = JSON.parse(answer.text);
-    if (
-      typeof parsed === 'object' &&
-      parsed !== null &&
-      'error' in parsed &&
-      typeof parsed.error === 'string'
-    ) {
-      return parsed.error;
-    }
-  } catch {
-    // Not JSON: a proxy, or another program.
-  }
-  const plain = answer.text.trim();
-  return plain === '' ? `HTTP ${answer.status}` : `HTTP ${answer.status}: ${plain.slice(0, 500)}`;
+function workspacePath(name: string): string {
+  return `/v1/workspaces/${encodeURIComponent(name)}`;
 }

@@ -12,6 +12,9 @@ export interface Sandbox {
   readonly has_branched: boolean;
   readonly last_branch_memory_path: string | null;
   readonly branch_count: number;
+  /** Only there when the VM ended by itself: "dead". */
+  readonly status?: string;
+  readonly status_reason?: string;
 }
 
 export interface Snapshot {
@@ -22,7 +25,39 @@ export interface Snapshot {
   readonly bootable: boolean;
   readonly branched_from?: string;
   readonly pause_ms?: number;
+  readonly diff_ms?: number;
+  readonly diff_physical_bytes?: number;
+  readonly diff_logical_bytes?: number;
   readonly warning?: string;
+}
+
+/** What only `GET /v1/snapshots/:tag/info` tells. Sizes in bytes. */
+export interface SnapshotDetail {
+  readonly tag: string;
+  readonly dir: string;
+  readonly created_at_unix?: number;
+  readonly memory_logical_bytes: number;
+  readonly memory_physical_bytes: number;
+  readonly vmstate_bytes: number;
+  readonly chain_depth: number;
+  readonly parent_tag?: string;
+  readonly parent_content_hash?: string;
+  readonly dependents: readonly string[];
+  /** Root first. */
+  readonly ancestors: readonly string[];
+}
+
+/** A sandbox with a name that can be parked on disk. */
+export interface Workspace {
+  readonly id: string;
+  readonly name: string;
+  readonly source_snapshot_tag: string;
+  readonly status: string;
+  readonly created_at_unix: number;
+  readonly last_active_unix: number;
+  readonly current_state_tag?: string;
+  readonly live_sandbox_id?: string;
+  readonly last_branch_memory_path?: string;
 }
 
 export interface ExecAnswer {
@@ -63,6 +98,23 @@ export interface ForkRequest {
   readonly memory_limit_mib?: number;
 }
 
+/** What `POST /v1/sandboxes/:id/branch` takes. */
+export interface BranchRequest {
+  readonly tag?: string;
+  readonly mode?: string;
+  readonly measure_diff?: boolean;
+  readonly wait?: boolean;
+  readonly parent_tag?: string;
+}
+
+/** What `POST /v1/workspaces` takes. */
+export interface WorkspaceRequest {
+  readonly name: string;
+  readonly snapshot_tag: string;
+  readonly per_child_netns?: boolean;
+  readonly memory_limit_mib?: number;
+}
+
 type Fields = Readonly<Record<string, unknown>>;
 
 export function toSandbox(value: unknown): Sandbox {
@@ -78,23 +130,57 @@ export function toSandbox(value: unknown): Sandbox {
     has_branched: fields['has_branched'] === true,
     last_branch_memory_path: orNull(fields, 'last_branch_memory_path', text),
     branch_count: orNull(fields, 'branch_count', number) ?? 0,
+    ...optional(fields, 'status', text),
+    ...optional(fields, 'status_reason', text),
   };
 }
 
 export function toSnapshot(value: unknown): Snapshot {
   const fields = toFields(value);
-  const branchedFrom = orNull(fields, 'branched_from', text);
-  const pauseMs = orNull(fields, 'pause_ms', number);
-  const warning = orNull(fields, 'warning', text);
   return {
     tag: text(fields, 'tag'),
     dir: text(fields, 'dir'),
     created_at_unix: number(fields, 'created_at_unix'),
     status: text(fields, 'status'),
     bootable: fields['bootable'] === true,
-    ...(branchedFrom === null ? {} : { branched_from: branchedFrom }),
-    ...(pauseMs === null ? {} : { pause_ms: pauseMs }),
-    ...(warning === null ? {} : { warning }),
+    ...optional(fields, 'branched_from', text),
+    ...optional(fields, 'pause_ms', number),
+    ...optional(fields, 'diff_ms', number),
+    ...optional(fields, 'diff_physical_bytes', number),
+    ...optional(fields, 'diff_logical_bytes', number),
+    ...optional(fields, 'warning', text),
+  };
+}
+
+export function toSnapshotDetail(value: unknown): SnapshotDetail {
+  const fields = toFields(value);
+  return {
+    tag: text(fields, 'tag'),
+    dir: text(fields, 'dir'),
+    ...optional(fields, 'created_at_unix', number),
+    memory_logical_bytes: number(fields, 'memory_logical_bytes'),
+    memory_physical_bytes: number(fields, 'memory_physical_bytes'),
+    vmstate_bytes: number(fields, 'vmstate_bytes'),
+    chain_depth: number(fields, 'chain_depth'),
+    ...optional(fields, 'parent_tag', text),
+    ...optional(fields, 'parent_content_hash', text),
+    dependents: toList(fields['dependents'], String),
+    ancestors: toList(fields['ancestors'], String),
+  };
+}
+
+export function toWorkspace(value: unknown): Workspace {
+  const fields = toFields(value);
+  return {
+    id: text(fields, 'id'),
+    name: text(fields, 'name'),
+    source_snapshot_tag: text(fields, 'source_snapshot_tag'),
+    status: text(fields, 'status'),
+    created_at_unix: number(fields, 'created_at_unix'),
+    last_active_unix: number(fields, 'last_active_unix'),
+    ...optional(fields, 'current_state_tag', text),
+    ...optional(fields, 'live_sandbox_id', text),
+    ...optional(fields, 'last_branch_memory_path', text),
   };
 }
 
@@ -148,6 +234,16 @@ function number(fields: Fields, name: string): number {
 
 function orNull<T>(fields: Fields, name: string, read: (fields: Fields, name: string) => T): T | null {
   return fields[name] === undefined || fields[name] === null ? null : read(fields, name);
+}
+
+/** The member under its own name, or nothing where it is absent or null. */
+function optional<Name extends string, T>(
+  fields: Fields,
+  name: Name,
+  read: (fields: Fields, name: string) => T,
+): Partial<Record<Name, T>> {
+  const value = orNull(fields, name, read);
+  return value === null ? {} : ({ [name]: value } as Partial<Record<Name, T>>);
 }
 
 function notUnderstood(detail: string): CliError {

@@ -15,6 +15,7 @@ interface ForkOptions {
 
 @Command({
   name: 'fork',
+  aliases: ['spawn'],
   arguments: '[tag]',
   description: 'Fork children from a snapshot; they are ready when it returns',
 })

@@ -21,15 +21,26 @@ export abstract class ForkdCommand<Options extends object = object> extends Comm
 /** A command that only groups others. */
 export abstract class GroupCommand extends CommandRunner {
   override run(args: string[]): Promise<void> {
-    const [word] = args;
-    if (word === undefined) this.command.help({ error: true });
-    const known = this.command.commands.flatMap((command) => [command.name(), ...command.aliases()]);
-    throw new CliError(
-      ExitCode.usage,
-      `unknown command '${this.command.name()} ${word}'`,
-      didYouMean(word, known) ?? `There are: ${known.join(', ')}.`,
-    );
+    return refuseGroup(this.command, args);
   }
+}
+
+/** A command without a description is another way to write one that has it. */
+export function isListed(command: Command): boolean {
+  return command.description() !== '';
+}
+
+type Command = Parameters<CommandRunner['setCommand']>[0];
+
+/** Answers a group that was called without one of its commands: help, or which command may have been meant. */
+export function refuseGroup(group: Command, [word]: readonly string[]): never {
+  if (word === undefined) group.help({ error: true });
+  const known = group.commands.filter(isListed).flatMap((command) => [command.name(), ...command.aliases()]);
+  throw new CliError(
+    ExitCode.usage,
+    `unknown command '${group.name()} ${word}'`,
+    didYouMean(word, known) ?? `There are: ${known.join(', ')}.`,
+  );
 }
 
 /** The argument at a place that commander has made sure of. */
@@ -56,6 +67,27 @@ export function snapshotTag(text: string): string {
     ExitCode.usage,
     `'${text}' is not a tag`,
     'A tag has 1 to 64 letters, digits, dashes and underscores.',
+  );
+}
+
+/** A workspace's name, by the daemon's own rule: `ws-NAME-state` must be a tag. */
+export function workspaceName(text: string): string {
+  if (/^[A-Za-z0-9_-]{1,55}$/.test(text)) return text;
+  throw new CliError(
+    ExitCode.usage,
+    `'${text}' is not a workspace's name`,
+    'A name has 1 to 55 letters, digits, dashes and underscores.',
+  );
+}
+
+/** One of a few words, from a flag. */
+export function oneOf<Word extends string>(text: string, flag: string, words: readonly Word[]): Word {
+  const found = words.find((word) => word === text);
+  if (found !== undefined) return found;
+  throw new CliError(
+    ExitCode.usage,
+    `${flag} must be ${words.join(', ')}, not '${text}'`,
+    didYouMean(text, words),
   );
 }
 

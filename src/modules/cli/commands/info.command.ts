@@ -1,6 +1,6 @@
 import { Command } from 'nest-commander';
+import type { Sandbox } from '../api/types';
 import { age, orDash } from '../output/format';
-import { printable } from '../output/table';
 import type { Session } from '../session';
 import { argument, ForkdCommand, sandboxId } from './forkd.command';
 
@@ -16,17 +16,22 @@ export class InfoCommand extends ForkdCommand {
     }
     const limit = sandbox.memory_limit_mib === null ? '-' : `${sandbox.memory_limit_mib} MiB`;
     const created = new Date(sandbox.created_at_unix * 1000).toISOString();
-    const lines: [name: string, value: string][] = [
+    output.fields([
       ['id', sandbox.id],
       ['snapshot', sandbox.snapshot_tag],
       ['created', `${created} (${age(sandbox.created_at_unix)} ago)`],
+      ['status', stateOf(sandbox)],
       ['pid', orDash(sandbox.pid)],
       ['namespace', orDash(sandbox.netns)],
       ['guest address', sandbox.guest_addr],
       ['memory limit', limit],
       ['branches', String(sandbox.branch_count)],
       ['last branch', orDash(sandbox.last_branch_memory_path)],
-    ];
-    for (const [name, value] of lines) output.line(`${name.padEnd(14)} ${printable(value)}`);
+    ]);
   }
+}
+
+function stateOf({ status, status_reason: reason }: Sandbox): string {
+  if (status === undefined) return 'running';
+  return reason === undefined ? status : `${status}: ${reason}`;
 }

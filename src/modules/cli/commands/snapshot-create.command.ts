@@ -1,21 +1,7 @@
-import { Option, SubCommand } from 'nest-commander';
-import type { SnapshotRequest } from '../api/types';
-import { CliError, ExitCode } from '../errors';
-import { duration } from '../output/format';
+import { SubCommand } from 'nest-commander';
 import type { Session } from '../session';
-import { argument, ForkdCommand, snapshotTag, wholeNumber } from './forkd.command';
-import { snapshotColumns } from './snapshot-columns';
-
-interface CreateOptions {
-  readonly image?: string;
-  readonly kernel?: string;
-  readonly rootfs?: string;
-  readonly rw?: boolean;
-  readonly tap?: string;
-  readonly bootWaitSecs?: number;
-  readonly memSizeMib?: number;
-  readonly vcpus?: number;
-}
+import { argument, snapshotTag } from './forkd.command';
+import { SnapshotBuildBase, type BuildOptions } from './snapshot-build.base';
 
 @SubCommand({
   name: 'create',
@@ -23,87 +9,12 @@ interface CreateOptions {
   description:
     'Boot a parent VM, let it warm up, and keep it as a snapshot: forkd snapshot create py --image python',
 })
-export class SnapshotCreateCommand extends ForkdCommand<CreateOptions> {
-  @Option({ flags: '-i, --image <name>', description: 'a built image (`forkd image ls`)' })
-  image(text: string): string {
-    return text;
-  }
-
-  @Option({ flags: '--kernel <path>', description: "kernel on the daemon's host, in place of --image" })
-  kernel(text: string): string {
-    return text;
-  }
-
-  @Option({ flags: '--rootfs <path>', description: "root disk on the daemon's host, in place of --image" })
-  rootfs(text: string): string {
-    return text;
-  }
-
-  @Option({ flags: '--rw', description: 'boot the root disk writable' })
-  rw(): boolean {
-    return true;
-  }
-
-  @Option({ flags: '--tap <name>', description: "tap device for the guest's eth0" })
-  tap(text: string): string {
-    return text;
-  }
-
-  @Option({ flags: '--boot-wait-secs <seconds>', description: 'upper bound of the warm-up, 0 to 60' })
-  bootWaitSecs(text: string): number {
-    return wholeNumber(text, '--boot-wait-secs', 0, 60);
-  }
-
-  @Option({ flags: '--mem-size-mib <MiB>', description: 'memory of the guest' })
-  memSizeMib(text: string): number {
-    return wholeNumber(text, '--mem-size-mib', 1, 1_048_576);
-  }
-
-  @Option({ flags: '--vcpus <number>', description: 'virtual CPUs of the guest' })
-  vcpus(text: string): number {
-    return wholeNumber(text, '--vcpus', 1, 256);
-  }
-
+export class SnapshotCreateCommand extends SnapshotBuildBase<BuildOptions> {
   protected override async execute(
     session: Session,
     args: readonly string[],
-    options: CreateOptions,
+    options: BuildOptions,
   ): Promise<void> {
-    const tag = snapshotTag(argument(args, 0, '<tag>'));
-    const body = { tag, ...source(options), ...machine(options) };
-    const api = await session.api();
-    const started = performance.now();
-    const snapshot = await session.output.during(`booting and warming the parent of ${tag}`, () =>
-      api.createSnapshot(body),
-    );
-    if (session.output.options.json) {
-      session.output.json(snapshot);
-      return;
-    }
-    session.output.rows(snapshotColumns, [snapshot], (one) => one.tag);
-    session.output.note(
-      `made in ${duration(performance.now() - started)}; fork it: forkd fork --tag ${tag} -n 2`,
-    );
+    await this.build(session, snapshotTag(argument(args, 0, '<tag>')), options);
   }
-}
-
-function source(options: CreateOptions): Partial<SnapshotRequest> {
-  const { image, kernel, rootfs } = options;
-  if (image !== undefined && kernel === undefined && rootfs === undefined) return { image };
-  if (image === undefined && kernel !== undefined && rootfs !== undefined) return { kernel, rootfs };
-  throw new CliError(
-    ExitCode.usage,
-    'give either --image, or --kernel and --rootfs',
-    'For example: forkd snapshot create python --image python',
-  );
-}
-
-function machine(options: CreateOptions): Partial<SnapshotRequest> {
-  return {
-    ...(options.rw === true ? { rw: true } : {}),
-    ...(options.tap === undefined ? {} : { tap: options.tap }),
-    ...(options.bootWaitSecs === undefined ? {} : { boot_wait_secs: options.bootWaitSecs }),
-    ...(options.memSizeMib === undefined ? {} : { mem_size_mib: options.memSizeMib }),
-    ...(options.vcpus === undefined ? {} : { vcpus: options.vcpus }),
-  };
 }

@@ -1,4 +1,4 @@
-import { Option, SubCommand } from 'nest-commander';
+import { Command, Option, SubCommand } from 'nest-commander';
 import { CliError, ExitCode } from '../errors';
 import type { Session } from '../session';
 import { ForkdCommand, snapshotTag } from './forkd.command';
@@ -10,8 +10,7 @@ interface SnapshotRmOptions {
   readonly force?: boolean;
 }
 
-@SubCommand({ name: 'rm', arguments: '<tag...>', description: 'Delete snapshots; running children stay' })
-export class SnapshotRmCommand extends ForkdCommand<SnapshotRmOptions> {
+abstract class SnapshotRemoval extends ForkdCommand<SnapshotRmOptions> {
   @Option({ flags: '--cascade', description: 'delete the snapshots that depend on it as well' })
   cascade(): boolean {
     return true;
@@ -37,3 +36,14 @@ export class SnapshotRmCommand extends ForkdCommand<SnapshotRmOptions> {
     );
   }
 }
+
+@SubCommand({ name: 'rm', arguments: '<tag...>', description: 'Delete snapshots; running children stay' })
+export class SnapshotRmCommand extends SnapshotRemoval {}
+
+@Command({
+  name: 'rmi',
+  arguments: '<tag...>',
+  description: '`forkd snapshot rm`',
+  options: { hidden: true },
+})
+export class UpstreamRmiCommand extends SnapshotRemoval {}

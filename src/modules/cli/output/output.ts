@@ -1,4 +1,4 @@
-import { renderTable, type Column } from './table';
+import { printable, renderTable, type Column } from './table';
 
 export interface Terminal {
   readonly isTTY?: boolean;
@@ -11,6 +11,10 @@ export interface OutputOptions {
   readonly quiet: boolean;
   readonly color: boolean;
 }
+
+export type Color = 'red' | 'green' | 'yellow' | 'dim';
+
+const COLORS: Readonly<Record<Color, number>> = { red: 31, green: 32, yellow: 33, dim: 2 };
 
 const REDRAW_MS = 100;
 const FRAMES = ['|', '/', '-', '\\'];
@@ -49,7 +53,24 @@ export class Output {
   }
 
   table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): void {
-    this.data(renderTable(columns, rows, this.stdout.isTTY === true ? this.stdout.columns : undefined));
+    this.data(renderTable(columns, rows, this.width));
+  }
+
+  /** What is known about one thing, a line each. */
+  fields(fields: readonly (readonly [name: string, value: string])[]): void {
+    for (const [name, value] of fields) this.line(`${name.padEnd(14)} ${printable(value)}`);
+  }
+
+  /** Characters of a line of stdout; undefined when nobody limits it. */
+  get width(): number | undefined {
+    return this.stdout.isTTY === true ? this.stdout.columns : undefined;
+  }
+
+  /** The text in a colour where stdout shows any. */
+  paint(text: string, color: Color): string {
+    return this.options.color && this.stdout.isTTY === true
+      ? `\u001b[${COLORS[color]}m${text}\u001b[0m`
+      : text;
   }
 
   /** Raw data for stderr, such as what a program in the guest wrote there. */

@@ -3,7 +3,12 @@ import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf } from '../../../common/errors/domain-error';
-import { isAlive, parseIdentity, thisProcess, type ProcessIdentity } from './process-identity';
+import {
+  isAlive,
+  parseIdentity,
+  type ProcessIdentity,
+  thisProcess,
+} from '../../../common/os/process-identity';
 
 const RETRY_MS = 200;
 

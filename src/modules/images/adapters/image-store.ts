@@ -16,7 +16,7 @@ import {
   type StoredFile,
 } from '../domain/manifest';
 import { digestOf } from '../domain/recipes';
-import { isAlive, parseIdentity, thisProcess } from './process-identity';
+import { isAlive, parseIdentity, thisProcess } from '../../../common/os/process-identity';
 
 const MANIFEST = 'manifest.json';
 const OWNER = 'owner.json';

@@ -1,34 +1,48 @@
-import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
 import { CHUNK_BYTES, chunkCount, digestOf } from '../domain/digest';
-import type { Captured, CaptureJob, FinishedCapture, SourceRegion } from '../domain/jobs';
+import type { Captured, CaptureJob, SourceRegion } from '../domain/jobs';
 import { divergedRuns, PAGE_BYTES, type PageRun } from '../domain/pagemap';
 import { writeDiff } from './diff-io';
-import { readFully, writeFully } from './file-io';
+import { readerOf, readFully, writeFully } from './file-io';
 import { hashChunks, startingLeaves, zeroLeaves } from './image-digest';
+import { KeptPages } from './kept-pages';
 
 const COPY_BYTES = 1 << 20;
 const ZERO_PAGE = Buffer.alloc(PAGE_BYTES);
+/** Up to this much is kept in memory while the VM is paused, and written when it runs again. */
+const KEPT_BYTES = 32 << 20;
 
-/** One capture: everything is opened before the pause, pages are copied inside it, hashed and made durable after it. */
+/** One capture: what it reads is opened before the pause, pages are copied inside it, all else is done after it. */
 export class CaptureSession {
+  /** Whether {@link capture} writes to the image, which then must be there with all that the VM was started from. */
+  readonly needsImage: boolean;
+  /** In the order of the image, as a diff needs its pages. */
+  private readonly regions: readonly SourceRegion[];
   private readonly fds: number[] = [];
   private readonly pagemap: number;
   private readonly memory: number;
-  private readonly image: number;
-  private readonly buffer = Buffer.allocUnsafe(COPY_BYTES);
-  /** The image was there before: what is not written to it is the base's, not a hole. */
-  private readonly overBase: boolean;
+  private readonly base: number | undefined;
+  private image: number | undefined;
+  /** Room for pages, used from its start; another follows when it is full. */
+  private room: Buffer;
+  private readonly kept = new KeptPages();
+  private digested = '';
   private readonly changedChunks: Uint8Array;
   private readonly changedPages: number[] = [];
 
   constructor(private readonly job: CaptureJob) {
     this.changedChunks = new Uint8Array(chunkCount(job.imageBytes));
+    this.regions = [...job.regions].sort((one, other) => one.fileOffset - other.fileOffset);
     try {
       this.pagemap = this.open(`/proc/${job.pid}/pagemap`, constants.O_RDONLY);
       this.memory = this.open(`/proc/${job.pid}/mem`, constants.O_RDONLY);
-      this.image = this.open(job.imagePath, constants.O_RDWR | constants.O_CREAT);
-      this.overBase = fstatSync(this.image).size > 0;
-      ftruncateSync(this.image, job.imageBytes);
+      if (job.basePath === undefined) this.openImage();
+      else this.base = this.open(job.basePath, constants.O_RDONLY);
+      // The VM runs on, so this only tells how much it will be; and it makes the scan inside the pause a fast one.
+      const expected = this.regions.reduce((sum, region) => sum + lengthOf(this.divergedRunsOf(region)), 0);
+      this.needsImage = job.basePath === undefined || job.pages === 'all' || expected > KEPT_BYTES;
+      // Filled, so that its pages are there before the pause.
+      this.room = Buffer.alloc(COPY_BYTES + (this.needsImage ? 0 : expected), 1);
     } catch (error) {
       this.close();
       throw error;
@@ -39,34 +53,35 @@ export class CaptureSession {
   capture(): Captured {
     const begun = performance.now();
     let divergedBytes = 0;
-    for (const region of this.job.regions) {
+    for (const region of this.regions) {
       const diverged = this.divergedRunsOf(region);
-      for (const run of this.job.pages === 'diverged' ? diverged : everyRun(region)) {
-        readFully(this.memory, this.buffer, run.length, region.address + BigInt(run.offset));
-        this.write(run.length, region.fileOffset + run.offset);
-      }
-      divergedBytes += diverged.reduce((sum, { length }) => sum + length, 0);
+      for (const run of this.job.pages === 'diverged' ? diverged : everyRun(region)) this.copy(region, run);
+      divergedBytes += lengthOf(diverged);
     }
     return { divergedBytes, copyMs: performance.now() - begun };
   }
 
-  /** Hashes, writes the leaves and the diff, and makes everything durable. */
-  finish(): FinishedCapture {
+  /** Hashes what the image is or will be, and writes the leaves and the diff; the image may still be missing. */
+  digest(): string {
     const { imageBytes, sumsPath, baseSumsPath, diffPath } = this.job;
-    const base = this.overBase ? startingLeaves(imageBytes, baseSumsPath) : zeroLeaves(imageBytes);
-    const leaves = base ?? zeroLeaves(imageBytes);
-    hashChunks(
-      this.image,
-      imageBytes,
-      leaves,
-      (chunk) => base === undefined || this.changedChunks[chunk] === 1,
-    );
+    const image =
+      this.base === undefined || this.needsImage ? readerOf(this.openImage()) : this.kept.over(this.base);
+    const known = this.base === undefined ? zeroLeaves(imageBytes) : startingLeaves(imageBytes, baseSumsPath);
+    const leaves = known ?? zeroLeaves(imageBytes);
+    hashChunks(image, imageBytes, leaves, (chunk) => known === undefined || this.changedChunks[chunk] === 1);
     writeFileSync(sumsPath, leaves, { mode: 0o600, flush: true });
     if (diffPath !== undefined) {
-      writeDiff(diffPath, this.image, { imageBytes, pages: Uint32Array.from(this.changedPages) });
+      writeDiff(diffPath, image, { imageBytes, pages: Uint32Array.from(this.changedPages) });
     }
-    fsyncSync(this.image);
-    return { digest: digestOf(imageBytes, leaves) };
+    return (this.digested = digestOf(imageBytes, leaves));
+  }
+
+  /** Completes the image. */
+  finish(): string {
+    const image = this.openImage();
+    this.kept.writeTo(image);
+    if (this.job.durable) fsyncSync(image);
+    return this.digested;
   }
 
   close(): void {
@@ -79,22 +94,44 @@ export class CaptureSession {
     return fd;
   }
 
+  private openImage(): number {
+    if (this.image === undefined) {
+      this.image = this.open(this.job.imagePath, constants.O_RDWR | constants.O_CREAT);
+      ftruncateSync(this.image, this.job.imageBytes);
+    }
+    return this.image;
+  }
+
   private divergedRunsOf(region: SourceRegion): PageRun[] {
     const entries = Buffer.from(new ArrayBuffer((region.length / PAGE_BYTES) * 8));
     readFully(this.pagemap, entries, entries.length, (region.address / BigInt(PAGE_BYTES)) * 8n);
     return [...divergedRuns(entries, COPY_BYTES)];
   }
 
-  private write(length: number, position: number): void {
-    for (let chunk = Math.floor(position / CHUNK_BYTES); chunk * CHUNK_BYTES < position + length; chunk++) {
+  private copy(region: SourceRegion, run: PageRun): void {
+    if (run.length > this.room.length) this.room = Buffer.allocUnsafe(COPY_BYTES);
+    const data = this.room.subarray(0, run.length);
+    readFully(this.memory, data, run.length, region.address + BigInt(run.offset));
+    const position = region.fileOffset + run.offset;
+    this.note(position, position + run.length);
+    if (!this.needsImage) {
+      this.kept.add(position, data);
+      this.room = this.room.subarray(run.length);
+    } else if (this.base !== undefined) writeFully(this.openImage(), data, 0, data.length, position);
+    else writeAroundZeros(this.openImage(), data, position);
+  }
+
+  private note(start: number, end: number): void {
+    for (let chunk = Math.floor(start / CHUNK_BYTES); chunk * CHUNK_BYTES < end; chunk++) {
       this.changedChunks[chunk] = 1;
     }
-    if (this.job.diffPath !== undefined) {
-      for (let at = 0; at < length; at += PAGE_BYTES) this.changedPages.push((position + at) / PAGE_BYTES);
-    }
-    if (this.overBase) writeFully(this.image, this.buffer, 0, length, position);
-    else writeAroundZeros(this.image, this.buffer, length, position);
+    if (this.job.diffPath === undefined) return;
+    for (let at = start; at < end; at += PAGE_BYTES) this.changedPages.push(at / PAGE_BYTES);
   }
+}
+
+function lengthOf(runs: readonly PageRun[]): number {
+  return runs.reduce((sum, { length }) => sum + length, 0);
 }
 
 function everyRun(region: SourceRegion): PageRun[] {
@@ -106,10 +143,10 @@ function everyRun(region: SourceRegion): PageRun[] {
 }
 
 /** Pages of zeros over a hole stay a hole. */
-function writeAroundZeros(image: number, data: Buffer, length: number, position: number): void {
+function writeAroundZeros(image: number, data: Buffer, position: number): void {
   let from = 0;
-  for (let at = 0; at <= length; at += PAGE_BYTES) {
-    if (at < length && data.compare(ZERO_PAGE, 0, PAGE_BYTES, at, at + PAGE_BYTES) !== 0) continue;
+  for (let at = 0; at <= data.length; at += PAGE_BYTES) {
+    if (at < data.length && data.compare(ZERO_PAGE, 0, PAGE_BYTES, at, at + PAGE_BYTES) !== 0) continue;
     if (at > from) writeFully(image, data, from, at, position + from);
     from = at + PAGE_BYTES;
   }

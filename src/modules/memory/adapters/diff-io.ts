@@ -1,6 +1,5 @@
 import { closeSync, fstatSync, fsyncSync, openSync } from 'node:fs';
 import {
-  dataOffset,
   decodeDiffHeader,
   DIFF_HEADER_BYTES,
   type DiffHeader,
@@ -8,19 +7,19 @@ import {
   encodeDiffHeader,
 } from '../domain/diff-file';
 import { PAGE_BYTES } from '../domain/pagemap';
-import { readFully, writeFully } from './file-io';
+import { type ImageReader, readFully, writeFully } from './file-io';
 
 /** Pages of a run that are copied at once. */
 const RUN_PAGES = 256;
 
 /** Writes the given pages of an image as a diff, durably. */
-export function writeDiff(path: string, image: number, header: DiffHeader): void {
+export function writeDiff(path: string, image: ImageReader, header: DiffHeader): void {
   const diff = openSync(path, 'wx', 0o600);
   try {
     const head = encodeDiffHeader(header);
     writeFully(diff, head, 0, head.length, 0);
     copyPages(header.pages, (buffer, page, slot, length) => {
-      readFully(image, buffer, length, page * PAGE_BYTES);
+      image(buffer, length, page * PAGE_BYTES);
       writeFully(diff, buffer, 0, length, head.length + slot * PAGE_BYTES);
     });
     fsyncSync(diff);
@@ -34,6 +33,7 @@ export function applyDiff(path: string, image: number): void {
   const diff = openSync(path, 'r');
   try {
     const bytes = fstatSync(diff).size;
+    if (bytes < DIFF_HEADER_BYTES) throw new Error('it is cut short');
     const start = Buffer.alloc(DIFF_HEADER_BYTES);
     readFully(diff, start, start.length, 0);
     const headBytes = diffHeadBytes(start);
@@ -42,8 +42,9 @@ export function applyDiff(path: string, image: number): void {
     readFully(diff, head, head.length, 0);
     const header = decodeDiffHeader(head);
     if (header.imageBytes !== fstatSync(image).size) throw new Error('it is of an image of another size');
-    if (dataOffset(header.pages.length) + header.pages.length * PAGE_BYTES !== bytes)
-      throw new Error('it is cut short');
+    const whole = headBytes + header.pages.length * PAGE_BYTES;
+    if (whole !== bytes)
+      throw new Error(bytes < whole ? 'it is cut short' : 'it has another length than it says');
     copyPages(header.pages, (buffer, page, slot, length) => {
       readFully(diff, buffer, length, headBytes + slot * PAGE_BYTES);
       writeFully(image, buffer, 0, length, page * PAGE_BYTES);

@@ -8,7 +8,7 @@ export function readFully(fd: number, target: Buffer, length: number, position: 
   while (done < length) {
     const at = typeof position === 'bigint' ? position + BigInt(done) : position + done;
     const count = readSync(fd, target, done, length - done, at);
-    if (count === 0) throw new Error('the memory ended while it was read');
+    if (count === 0) throw new Error('it ended while it was read');
     done += count;
   }
 }
@@ -17,4 +17,13 @@ export function readFully(fd: number, target: Buffer, length: number, position: 
 export function writeFully(fd: number, data: Buffer, start: number, end: number, position: number): void {
   let done = start;
   while (done < end) done += writeSync(fd, data, done, end - done, position + done - start);
+}
+
+/** Gives `length` bytes of an image from `position` on. */
+export type ImageReader = (target: Buffer, length: number, position: number) => void;
+
+export function readerOf(fd: number): ImageReader {
+  return (target, length, position) => {
+    readFully(fd, target, length, position);
+  };
 }

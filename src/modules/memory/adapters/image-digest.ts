@@ -1,11 +1,12 @@
-import { fstatSync, readFileSync, writeFileSync, readSync } from 'node:fs';
+import { fstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { CHUNK_BYTES, chunkCount, digestOf, LEAF_BYTES, leafOf, ZERO_LEAF } from '../domain/digest';
+import { type ImageReader, readerOf } from './file-io';
 
 const ZERO_CHUNK = Buffer.alloc(CHUNK_BYTES);
 
 /** Hashes the chunks of an image for which `changed` says yes; the other leaves are in `leaves` already. */
 export function hashChunks(
-  image: number,
+  image: ImageReader,
   bytes: number,
   leaves: Buffer,
   changed: (chunk: number) => boolean,
@@ -14,12 +15,7 @@ export function hashChunks(
   for (let chunk = 0; chunk < chunkCount(bytes); chunk++) {
     if (!changed(chunk)) continue;
     const length = Math.min(CHUNK_BYTES, bytes - chunk * CHUNK_BYTES);
-    let done = 0;
-    while (done < length) {
-      const count = readSync(image, buffer, done, length - done, chunk * CHUNK_BYTES + done);
-      if (count === 0) throw new Error('the image ended while it was read');
-      done += count;
-    }
+    image(buffer, length, chunk * CHUNK_BYTES);
     const data = buffer.subarray(0, length);
     // Comparing with zeros is many times faster than hashing, and most of a guest's memory was never touched.
     const leaf = length === CHUNK_BYTES && data.equals(ZERO_CHUNK) ? ZERO_LEAF : leafOf(data);
@@ -31,7 +27,7 @@ export function hashChunks(
 export function digestImage(image: number, sumsPath: string | undefined): string {
   const bytes = fstatSync(image).size;
   const leaves = Buffer.alloc(chunkCount(bytes) * LEAF_BYTES);
-  hashChunks(image, bytes, leaves, () => true);
+  hashChunks(readerOf(image), bytes, leaves, () => true);
   if (sumsPath !== undefined) writeFileSync(sumsPath, leaves, { mode: 0o600, flush: true });
   return digestOf(bytes, leaves);
 }

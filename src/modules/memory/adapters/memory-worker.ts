@@ -1,43 +1,54 @@
 import { closeSync, fsyncSync, openSync } from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
-import type { ApplyJob, CaptureJob, DigestJob, MemoryJob, WorkerOrder, WorkerReply } from '../domain/jobs';
+import { parentPort } from 'node:worker_threads';
+import type { ApplyJob, CaptureJob, DigestJob, WorkerOrder, WorkerReply } from '../domain/jobs';
 import { CaptureSession } from './capture-session';
 import { applyDiff } from './diff-io';
 import { digestImage } from './image-digest';
 
 /**
  * The thread that moves guest memory. It blocks on purpose: this is bulk copying at memory speed, and the event loop is
- * another thread's.
+ * another thread's. It works on one job at a time, and keeps nothing of a job that has ended.
  */
-function reply(message: WorkerReply): void {
-  parentPort?.postMessage(message);
+let session: CaptureSession | undefined;
+
+function follow(order: WorkerOrder): WorkerReply {
+  if (order === 'capture') return { step: 'captured', captured: opened().capture() };
+  if (order === 'digest') return { step: 'digested', digest: opened().digest() };
+  if (order === 'finish') {
+    const digest = opened().finish();
+    endSession();
+    return { step: 'done', digest };
+  }
+  if (order.kind === 'capture') return prepare(order);
+  return { step: 'done', digest: order.kind === 'digest' ? digestOf(order) : assembled(order) };
 }
 
-function capture(job: CaptureJob): void {
-  const session = new CaptureSession(job);
-  parentPort?.on('message', (order: WorkerOrder) => {
-    if (order === 'capture') {
-      reply({ step: 'captured', captured: session.capture() });
-      return;
-    }
-    if (order === 'finish') reply({ step: 'done', digest: session.finish().digest });
-    session.close();
-    parentPort?.close();
-  });
-  reply({ step: 'ready' });
+function opened(): CaptureSession {
+  if (session === undefined) throw new Error('no capture is open');
+  return session;
 }
 
-function digest(job: DigestJob): void {
+function endSession(): void {
+  session?.close();
+  session = undefined;
+}
+
+function prepare(job: CaptureJob): WorkerReply {
+  session = new CaptureSession(job);
+  return { step: 'ready', needsImage: session.needsImage };
+}
+
+function digestOf(job: DigestJob): string {
   const image = openSync(job.path, 'r');
   try {
     fsyncSync(image);
-    reply({ step: 'done', digest: digestImage(image, job.sumsPath) });
+    return digestImage(image, job.sumsPath);
   } finally {
     closeSync(image);
   }
 }
 
-function apply(job: ApplyJob): void {
+function assembled(job: ApplyJob): string {
   const image = openSync(job.imagePath, 'r+');
   try {
     for (const path of job.diffPaths) {
@@ -49,15 +60,22 @@ function apply(job: ApplyJob): void {
         });
       }
     }
-    const result = digestImage(image, job.sumsPath);
+    const digest = digestImage(image, job.sumsPath);
     fsyncSync(image);
-    reply({ step: 'done', digest: result });
+    return digest;
   } finally {
     closeSync(image);
   }
 }
 
-const job = workerData as MemoryJob;
-if (job.kind === 'capture') capture(job);
-else if (job.kind === 'digest') digest(job);
-else apply(job);
+parentPort?.on('message', (order: WorkerOrder) => {
+  let reply: WorkerReply;
+  try {
+    reply = follow(order);
+  } catch (error) {
+    endSession();
+    const code = error instanceof Error && 'code' in error ? { code: String(error.code) } : {};
+    reply = { step: 'failed', message: error instanceof Error ? error.message : String(error), ...code };
+  }
+  parentPort?.postMessage(reply);
+});

@@ -12,15 +12,18 @@ export interface CaptureJob {
   readonly regions: readonly SourceRegion[];
   /** The pages that diverged from the mapped file, or every page. */
   readonly pages: 'diverged' | 'all';
-  /** What the VM was started from, copied; or a file that is not there yet, for a VM that began with nothing. */
   readonly imagePath: string;
   readonly imageBytes: number;
+  /** What the VM was started from, of which the image will be a copy; else it begins as nothing but holes. */
+  readonly basePath?: string;
   /** Where the image's leaves go. */
   readonly sumsPath: string;
   /** The leaves of what the VM was started from; without them the whole image is hashed. */
   readonly baseSumsPath?: string;
-  /** Where the diverged pages go once more, for a snapshot that is stored as a diff. */
+  /** Where the diverged pages go once more, durably, as a diff over what the VM was started from. */
   readonly diffPath?: string;
+  /** Whether the image is on disk, not only in the host's memory, when the capture is finished. */
+  readonly durable: boolean;
 }
 
 /** What was copied inside the pause. */
@@ -30,13 +33,13 @@ export interface Captured {
   readonly copyMs: number;
 }
 
-/** What is durable when a capture is finished. */
+/** What is known when a capture is finished. */
 export interface FinishedCapture {
   /** Of the whole image. */
   readonly digest: string;
 }
 
-/** Hashes an image; writes its leaves where a path is given. */
+/** Makes an image durable and hashes it; writes its leaves where a path is given. */
 export interface DigestJob {
   readonly kind: 'digest';
   readonly path: string;
@@ -57,11 +60,14 @@ export interface DigestResult {
 
 export type MemoryJob = CaptureJob | DigestJob | ApplyJob;
 
-/** What the thread says. */
+/** What the thread says. After `done` and `failed` it waits for its next job. */
 export type WorkerReply =
-  | { readonly step: 'ready' }
+  /** `needsImage`: what there is to copy is too much to be kept in memory, so it goes to the image inside the pause. */
+  | { readonly step: 'ready'; readonly needsImage: boolean }
   | { readonly step: 'captured'; readonly captured: Captured }
-  | { readonly step: 'done'; readonly digest: string };
+  | { readonly step: 'digested'; readonly digest: string }
+  | { readonly step: 'done'; readonly digest: string }
+  | { readonly step: 'failed'; readonly message: string; readonly code?: string };
 
-/** What the thread is told after it is ready. */
-export type WorkerOrder = 'capture' | 'finish' | 'abort';
+/** What the thread is told: a job, then, for a capture that is ready, its next steps. */
+export type WorkerOrder = MemoryJob | 'capture' | 'digest' | 'finish';

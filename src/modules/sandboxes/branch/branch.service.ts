@@ -1,15 +1,15 @@
-import { link, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Injectable, Logger } from '@nestjs/common';
 import { DomainError, errorChain } from '../../../common/errors/domain-error';
 import type { SnapshotRecord } from '../../registry/domain/records';
 import { RegistryService } from '../../registry/registry.service';
-import { MEMORY_FILE, ROOTFS_FILE } from '../../snapshots/domain/manifest';
 import { requireTag } from '../../snapshots/domain/tag';
 import { SnapshotCatalogService } from '../../snapshots/snapshot-catalog.service';
 import { MAX_LINKS, SnapshotChainService } from '../../snapshots/snapshot-chain.service';
+import { SnapshotOpenerService } from '../../snapshots/snapshot-opener.service';
+import { SnapshotSettlingService } from '../../snapshots/snapshot-settling.service';
 import { SnapshotOriginsService } from '../../snapshots/snapshot-origins.service';
-import { SnapshotWriterService, type WrittenSnapshot } from '../../snapshots/snapshot-writer.service';
+import type { WrittenSnapshot } from '../../snapshots/snapshot-writer.service';
 import {
   type BranchPlan,
   type BranchWish,
@@ -19,6 +19,7 @@ import {
 } from '../domain/branch-rules';
 import { SandboxesService } from '../sandboxes.service';
 import { BranchSlotsService } from './branch-slots.service';
+import { type CaptureWish, measuresOf, SandboxCaptureService } from './sandbox-capture.service';
 
 export interface BranchRequest extends BranchWish {
   readonly tag: string | null;
@@ -47,7 +48,9 @@ export class BranchService {
     private readonly catalog: SnapshotCatalogService,
     private readonly chain: SnapshotChainService,
     private readonly origins: SnapshotOriginsService,
-    private readonly writer: SnapshotWriterService,
+    private readonly capture: SandboxCaptureService,
+    private readonly opener: SnapshotOpenerService,
+    private readonly settling: SnapshotSettlingService,
     private readonly registry: RegistryService,
     private readonly slots: BranchSlotsService,
   ) {}
@@ -70,15 +73,17 @@ export class BranchService {
     const done = this.catalog
       .whileWriting(tag, taken, async (since) => {
         const plan = planBranch(request);
-        const job = await this.accept({ sandboxId, tag, plan, parentTag: request.parentTag, since });
-        return this.slots.exclusively(sandboxId, async () => {
-          begun?.({
-            ...this.catalog.recordOf(tag, since),
-            branched_from: sandboxId,
-            status: 'writing',
-            bootable: false,
+        return this.whileHeld(request.parentTag, async () => {
+          const job = await this.accept({ sandboxId, tag, plan, parentTag: request.parentTag, since });
+          return this.slots.exclusively(sandboxId, async () => {
+            begun?.({
+              ...this.catalog.recordOf(tag, since),
+              branched_from: sandboxId,
+              status: 'writing',
+              bootable: false,
+            });
+            return this.run(job);
           });
-          return this.run(job);
         });
       })
       .finally(release);
@@ -87,6 +92,11 @@ export class BranchService {
     // The client has its answer; how it ended is told by the snapshot's record.
     done.catch((error: unknown) => this.recordFailure(tag, sandboxId, error));
     return first;
+  }
+
+  /** A parent is not deleted while a snapshot is stored on top of it. */
+  private whileHeld<T>(parentTag: string | null, work: () => Promise<T>): Promise<T> {
+    return parentTag === null ? work() : this.opener.hold(parentTag, work);
   }
 
   /** The checks that need to know the sandbox, in the order of the wire contract. */
@@ -115,52 +125,33 @@ export class BranchService {
   }
 
   private async run(job: Job): Promise<SnapshotRecord> {
-    const { sandboxId, tag, plan } = job;
-    const staging = await this.catalog.store.stage(tag);
+    const { sandboxId, tag, plan, parentTag } = job;
+    const wish: CaptureWish = {
+      pages: plan.mode === 'full' ? 'all' : 'diverged',
+      parentTag,
+      measureDiff: plan.measureDiff,
+      afterwards: 'resume',
+    };
     try {
-      const { vm } = this.sandboxes.vmOf(sandboxId);
-      const origin = await this.origins.of(sandboxId, this.sandboxes.get(sandboxId).snapshot_tag);
-      await link(origin.rootfsPath, join(staging, ROOTFS_FILE));
-      const parent =
-        job.parentTag === null
-          ? {}
-          : { parent: { tag: job.parentTag, digest: origin.manifest.memory_digest } };
-      const written = await this.writer.write(vm, staging, {
-        guest: origin.manifest.guest,
-        pages: plan.mode === 'full' ? 'all' : 'diverged',
-        hasBase: true,
-        baseSumsPath: origin.sumsPath,
-        ...parent,
-        measureDiff: plan.measureDiff,
-        afterwards: 'resume',
+      return await this.capture.capture(sandboxId, tag, wish, async (staging, written) => {
+        const record = this.recordOf(job, written);
+        await this.catalog.publish(staging, record);
+        await this.note(sandboxId, join(record.dir, written.manifest.memory));
+        if (written.unsettled) this.settling.begin(tag);
+        return record;
       });
-      if (job.parentTag !== null) {
-        await this.chain.keep(this.catalog.store, written.manifest.memory_digest, join(staging, MEMORY_FILE));
-      }
-      const record = this.recordOf(job, written);
-      await this.catalog.publish(staging, record);
-      await this.note(sandboxId, join(record.dir, written.manifest.memory));
-      return record;
     } catch (error) {
-      await rm(staging, { recursive: true, force: true });
       if (error instanceof DomainError && error.code !== 'internal') throw error;
       throw new DomainError('internal', `branch: ${errorChain(error)}`, { cause: error });
     }
   }
 
-  private recordOf(job: Job, { pauseMs, diff, manifest }: WrittenSnapshot): SnapshotRecord {
+  private recordOf(job: Job, written: WrittenSnapshot): SnapshotRecord {
     const { sandboxId, tag, plan, since } = job;
     return {
       ...this.catalog.recordOf(tag, since),
       branched_from: sandboxId,
-      pause_ms: pauseMs,
-      ...(diff === undefined
-        ? {}
-        : {
-            diff_ms: Math.round(diff.copyMs),
-            diff_physical_bytes: diff.divergedBytes,
-            diff_logical_bytes: manifest.guest.mem_size_mib * 1024 * 1024,
-          }),
+      ...measuresOf(written),
       ...(plan.mode === 'live' ? { warning: LIVE_AS_DIFF } : {}),
     };
   }

@@ -8,17 +8,3 @@ export function dependentsOf(tag: string, lineage: Lineage): string[] {
     .map(([child]) => child)
     .sort();
 }
-
-/** The tag and everything stored on top of it, leaves first; a cycle is walked once. */
-export function subtreeLeavesFirst(tag: string, lineage: Lineage): string[] {
-  const order: string[] = [];
-  const seen = new Set<string>();
-  const walk = (current: string): void => {
-    if (seen.has(current)) return;
-    seen.add(current);
-    for (const child of dependentsOf(current, lineage)) walk(child);
-    order.push(current);
-  };
-  walk(tag);
-  return order;
-}

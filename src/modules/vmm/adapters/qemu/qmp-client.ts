@@ -52,10 +52,13 @@ export class QmpClient {
     });
     this.greeting.catch(() => undefined);
     this.closed = new Promise((resolve) => {
-      channel.once('close', () => {
+      const gone = (): void => {
         this.fail(new Error('QEMU closed its control connection'));
         resolve();
-      });
+      };
+      // A process that ends at once may have closed it before anybody listened.
+      if (channel.closed) gone();
+      else channel.once('close', gone);
     });
     channel.setEncoding('utf8');
     channel.on('data', (text: string) => {

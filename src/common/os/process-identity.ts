@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { bootId } from './proc';
 
 /** A process, told apart from a later one with the same pid. */
 export interface ProcessIdentity {
@@ -48,8 +49,4 @@ async function startTimeOf(pid: number): Promise<string | undefined> {
   } catch {
     return undefined;
   }
-}
-
-async function bootId(): Promise<string> {
-  return (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim();
 }

@@ -1,0 +1,60 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import type { SourceRegion } from '../../../src/modules/memory/domain/jobs';
+import { PAGE_BYTES } from '../../../src/modules/memory/domain/pagemap';
+
+const PROGRAM = join(resolve(__dirname, '..', '..', '..', '..'), 'test/support/memory/private_mapping.py');
+
+/** A real process with a private mapping of a file: what a capture sees of a VM. */
+export class PrivateMapping {
+  private constructor(
+    private readonly child: ChildProcessByStdio<Writable, Readable, null>,
+    private readonly lines: Interface,
+    readonly regions: readonly SourceRegion[],
+  ) {}
+
+  static async of(path: string): Promise<PrivateMapping> {
+    const child = spawn('python3', [PROGRAM, path], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const lines = createInterface({ input: child.stdout });
+    const [address] = (await once(lines, 'line')) as [string];
+    const { size } = await stat(path);
+    return new PrivateMapping(child, lines, [{ address: BigInt(address), length: size, fileOffset: 0 }]);
+  }
+
+  get pid(): number {
+    if (this.child.pid === undefined) throw new Error('not started');
+    return this.child.pid;
+  }
+
+  /** Fills a page, which then is this process's own. */
+  write(page: number, byte: number): Promise<void> {
+    return this.tell(`write ${page} ${byte}`);
+  }
+
+  /** Touches a page, which stays the file's. */
+  read(page: number): Promise<void> {
+    return this.tell(`read ${page}`);
+  }
+
+  async kill(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const ended = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
+    await ended;
+  }
+
+  private async tell(order: string): Promise<void> {
+    const answered = once(this.lines, 'line');
+    this.child.stdin.write(`${order}\n`);
+    await answered;
+  }
+}
+
+/** A page that holds nothing but this byte. */
+export function pageOf(byte: number): Buffer {
+  return Buffer.alloc(PAGE_BYTES, byte);
+}
