@@ -28,19 +28,26 @@ export async function serve(config: DaemonConfig): Promise<void> {
 
 async function run(config: DaemonConfig): Promise<void> {
   const logger = new Logger('Daemon');
-  const app = await createApp(config);
+  let app: NestFastifyApplication | undefined;
+  // Whoever reads that the daemon listens may send a signal at once, so they are heard before it says so.
+  const reload = (): void => {
+    if (!app) return;
+    void reloadFiles(app).then(() => {
+      logger.log('SIGHUP received, audit log opened anew, token and certificate read again');
+    });
+  };
+  process.on('SIGHUP', reload);
+  const stop = stopSignal();
   try {
-    logger.log(`forkd-controller ${VERSION} listening on ${await listen(app, config)}`);
-    const reload = (): void => {
-      void reloadFiles(app).then(() => {
-        logger.log('SIGHUP received, audit log opened anew, token and certificate read again');
-      });
-    };
-    process.on('SIGHUP', reload);
-    logger.log(`${await stopSignal()} received, finishing requests (at most ${DRAIN_MS / 1000} s)`);
-    process.off('SIGHUP', reload);
+    app = await createApp(config);
+    try {
+      logger.log(`forkd-controller ${VERSION} listening on ${await listen(app, config)}`);
+      logger.log(`${await stop} received, finishing requests (at most ${DRAIN_MS / 1000} s)`);
+    } finally {
+      await drain(app);
+    }
   } finally {
-    await drain(app);
+    process.off('SIGHUP', reload);
   }
   logger.log('stopped');
 }

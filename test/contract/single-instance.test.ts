@@ -47,9 +47,20 @@ describe('a second daemon', () => {
     await assert.rejects(stat(daemons.path('second.log')), /ENOENT/);
   });
 
-  it('with a state file and a run directory of its own starts', async () => {
+  it('on the same snapshot root is refused, as it would clean up what the first one is writing', async () => {
+    const { child } = await daemons.serve();
+    await refused(
+      [...elsewhere('state'), ...elsewhere('run-dir')],
+      new RegExp(
+        `another daemon, process ${child.pid ?? 0}, uses --snapshot-root .*/snapshots: stop it first`,
+      ),
+    );
+  });
+
+  it('with a state file, a run directory and a snapshot root of its own starts', async () => {
     await daemons.serve();
-    await daemons.serve([...elsewhere('state'), ...elsewhere('run-dir')]);
+    const snapshots = ['--snapshot-root', daemons.path('other/snapshots')];
+    await daemons.serve([...elsewhere('state'), ...elsewhere('run-dir'), ...snapshots]);
   });
 });
 

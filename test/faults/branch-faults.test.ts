@@ -247,9 +247,9 @@ describe('a BRANCH that cannot be made', () => {
     await onSmallDisk('size=600m', async (host, mount) => {
       const { id } = await fork(host.client, 'py');
       await evaluate(host.client, id, 'n = 7');
-      // One file for the staging directory and one for the memory; none is left for QEMU.
+      // For the staging directory, the link to the root file system and the memory; none is left for QEMU's file.
       const used = Number((await tool('df', '--output=iused', mount)).split('\n')[1]);
-      await tool('mount', '-o', `remount,nr_inodes=${used + 2}`, mount);
+      await tool('mount', '-o', `remount,nr_inodes=${used + 3}`, mount);
       const path = `/v1/sandboxes/${id}/branch`;
       const error = await host.client.error(500, 'POST', path, { tag: 'big', mode: 'full' });
       assert.match(error, /^branch: xen-save-devices-state: .*vmstate.*No space left/);

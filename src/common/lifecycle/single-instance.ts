@@ -4,23 +4,25 @@ import { DomainError, errorMessage } from '../errors/domain-error';
 import { FileLock, LockHeldError } from '../os/file-lock';
 import { CleanupStack } from './cleanup-stack';
 
-/** Held by the one daemon that may use a state file and a run directory. */
+/** Held by the one daemon that may use a state file, a run directory and a snapshot root. */
 export class SingleInstance {
   private constructor(private readonly locks: CleanupStack) {}
 
   /**
-   * Locks the state file and the run directory against other daemons.
+   * Locks the state file, the run directory and the snapshot root against other daemons: each cleans up there at its start.
    *
    * @throws DomainError naming what is in use and the pid of the daemon that uses it.
    */
   static async claim({
     statePath,
     runDir,
-  }: Pick<DaemonConfig, 'statePath' | 'runDir'>): Promise<SingleInstance> {
+    snapshotRoot,
+  }: Pick<DaemonConfig, 'statePath' | 'runDir' | 'snapshotRoot'>): Promise<SingleInstance> {
     const instance = new SingleInstance(new CleanupStack());
     try {
       await instance.lock('--state', statePath, `${statePath}.lock`, 0o750);
-      await instance.lock('--run-dir', runDir, join(runDir, 'daemon.lock'), 0o700);
+      await instance.lock('--run-dir', runDir, join(runDir, '.daemon.lock'), 0o700);
+      await instance.lock('--snapshot-root', snapshotRoot, join(snapshotRoot, '.daemon.lock'), 0o700);
       return instance;
     } catch (error) {
       await instance.release();
@@ -47,7 +49,7 @@ export class SingleInstance {
       const holder = error.pid === undefined ? 'another process' : `another daemon, process ${error.pid},`;
       throw new DomainError(
         'conflict',
-        `${holder} uses ${flag} ${what}: stop it first, or give this daemon its own --state and --run-dir`,
+        `${holder} uses ${flag} ${what}: stop it first, or give this daemon its own --state, --run-dir and --snapshot-root`,
       );
     }
   }

@@ -96,10 +96,12 @@ export class SnapshotWriterService {
         killed = true;
         await vm.kill();
       }
-      const { digest } = await main.finish();
-      await rm(join(staging, SCRATCH), { force: true });
-      await rm(join(staging, `${SCRATCH}.sums`), { force: true });
-      const manifest = await this.writeManifest(staging, plan, digest);
+      const [{ digest }, vmstateSha256] = await Promise.all([
+        main.finish(),
+        settledSha256(join(staging, VMSTATE_FILE)),
+        measure === undefined ? undefined : removeScratch(staging),
+      ]);
+      const manifest = await this.writeManifest(staging, plan, digest, vmstateSha256);
       const diff = plan.pages === 'diverged' ? taken.captured : taken.measured;
       return { manifest, pauseMs, unsettled, ...(diff === undefined ? {} : { diff }) };
     } catch (error) {
@@ -168,9 +170,13 @@ export class SnapshotWriterService {
     });
   }
 
-  private async writeManifest(staging: string, plan: WritePlan, digest: string): Promise<SnapshotManifest> {
+  private async writeManifest(
+    staging: string,
+    plan: WritePlan,
+    digest: string,
+    vmstateSha256: string,
+  ): Promise<SnapshotManifest> {
     const probe = await this.engine.probe();
-    const vmstatePath = join(staging, VMSTATE_FILE);
     const stored = plan.parent === undefined ? MEMORY_FILE : DIFF_FILE;
     const storedPath = join(staging, stored);
     const manifest: SnapshotManifest = {
@@ -196,10 +202,9 @@ export class SnapshotWriterService {
       guest: plan.guest,
       memory_digest: digest,
       memory_seal: await sealOf(storedPath),
-      vmstate_sha256: await sha256OfFile(vmstatePath),
+      vmstate_sha256: vmstateSha256,
       rootfs_bytes: (await stat(join(staging, ROOTFS_FILE))).size,
     };
-    await syncPath(vmstatePath);
     await writeManifestFile(staging, manifest);
     return manifest;
   }
@@ -214,6 +219,16 @@ export async function writeManifestFile(staging: string, manifest: SnapshotManif
   } finally {
     await file.close();
   }
+}
+
+/** Makes a file durable and hashes it. */
+async function settledSha256(path: string): Promise<string> {
+  await syncPath(path);
+  return sha256OfFile(path);
+}
+
+async function removeScratch(staging: string): Promise<void> {
+  for (const name of [SCRATCH, `${SCRATCH}.sums`]) await rm(join(staging, name), { force: true });
 }
 
 /** Nothing is worse for a source than to stand still, so it is tried twice. */

@@ -85,9 +85,8 @@ export class SnapshotsService implements OnApplicationBootstrap {
     }
     if (!(await this.catalog.has(tag))) throw new DomainError('not_found', `snapshot ${tag} not found`);
     try {
-      const chained = (await this.catalog.lineage()).size > 0;
       await this.removeTree(tag, how, new Set());
-      if (chained) await this.chain.collect(this.catalog.store);
+      await this.chain.collect(this.catalog.store);
     } catch (error) {
       if (error instanceof DomainError && error.code !== 'internal') throw error;
       throw new DomainError('internal', `delete: ${errorChain(error)}`, { cause: error });

@@ -58,14 +58,13 @@ export async function sweep(
     hits += 1;
     const visit = { operation: first, at: `${action} at ${nth}, ${first.name} '${first.target}'`, prepared };
     if (action === 'crash') {
-      const broken = assert.rejects(asked, visit.at);
       await host.crash();
-      await broken;
+      // What the daemon does after its answer can be hit, too.
+      await asked.catch(() => undefined);
       await check(visit);
     } else if (action === 'hang') {
-      const left = assert.rejects(asked, visit.at);
       leave.abort();
-      await left;
+      await asked.catch(() => undefined);
       host.faults.release();
       await check(visit);
     } else {

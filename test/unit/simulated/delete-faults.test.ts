@@ -81,6 +81,28 @@ describe('deleting', () => {
     assert.deepEqual(await host.traces(), []);
   });
 
+  it('a snapshot on which a branch is being stored leaves nothing of the branch either', async () => {
+    await host.snapshot('short');
+    const [child] = await host.client.json<{ id: string }[]>(201, 'POST', '/v1/sandboxes', {
+      snapshot_tag: 'short',
+    });
+    const path = `/v1/sandboxes/${child?.id ?? ''}`;
+    const publishing = host.faults.inject({ action: 'hang', name: 'fs.rename', target: /-> .*\/upon$/ });
+    const branch = host.client.json(201, 'POST', `${path}/branch`, {
+      tag: 'upon',
+      mode: 'diff',
+      parent_tag: 'short',
+    });
+    await publishing;
+    const deletion = host.client.json(204, 'DELETE', '/v1/snapshots/short?cascade=true');
+    // Answered after the deletion has begun, which waits for the branch.
+    for (let asked = 0; asked < 3; asked++) await host.client.json(200, 'GET', '/v1/snapshots');
+    host.faults.release();
+    await Promise.all([branch, deletion]);
+    await host.client.json(204, 'DELETE', path);
+    assert.deepEqual(await host.traces(), []);
+  });
+
   describe('a snapshot', () => {
     const scenario: Scenario = {
       prepare: async ({ client }) => {
