@@ -35,7 +35,7 @@ interface Job {
 }
 
 const LIVE_AS_DIFF =
-  'live is not available on this host, so the branch was made as diff: the pause grows with the memory that changed since the fork';
+  'live was done as diff, as this version has no live copying: the pause grows with the memory that changed since the fork';
 
 /** BRANCH: makes a snapshot of a running sandbox, which runs on. */
 @Injectable()
