@@ -61,6 +61,8 @@ for (const [name, body] of Object.entries(BRANCHES)) {
           json: { tag: 'new', ...body },
           ...(signal === undefined ? {} : { signal }),
         }),
+      // The copied base is brought to disk after the answer.
+      goesOn: true,
       undo: remove,
     };
 
