@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pythonImage } from '../support/real-host';
+import { branchScenarios } from './branch-scenarios';
 import { listScenario } from './list-scenario';
 import { runScenarios } from './scenarios';
 import type { Measurement } from './types';
@@ -48,6 +49,7 @@ async function main(): Promise<void> {
     churn: Number(values.churn),
     say,
   });
+  measurements.push(...(await branchScenarios({ rounds: Number(values.rounds), say })));
   say('list of 1,000');
   measurements.push(await listScenario());
   const report = {

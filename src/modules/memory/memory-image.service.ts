@@ -1,3 +1,5 @@
+import { constants } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { DomainError, errnoOf, errorMessage } from '../../common/errors/domain-error';
 import { runProcess } from '../../common/os/run-process';
@@ -25,10 +27,9 @@ export class MemoryImageService implements OnModuleDestroy {
    * @throws DomainError internal when this user may not read the VM's memory; system errors, e.g. ENOSPC.
    */
   async prepareCapture(job: Omit<CaptureJob, 'kind'>): Promise<Capture> {
-    const { basePath, imagePath } = job;
     const thread = this.threads.take();
     const abort = new AbortController();
-    const copied = basePath === undefined ? Promise.resolve() : this.copy(basePath, imagePath, abort.signal);
+    const copied = this.copyBase(job, abort.signal);
     // It is waited for below, but it may fail before.
     copied.catch(() => undefined);
     const close = once(async () => {
@@ -79,6 +80,33 @@ export class MemoryImageService implements OnModuleDestroy {
     await this.threads.close();
   }
 
+  /** Copies what the image of a capture begins with. */
+  private async copyBase(job: Omit<CaptureJob, 'kind'>, signal: AbortSignal): Promise<void> {
+    const { basePath, imagePath, imageBytes, baseSums } = job;
+    if (basePath === undefined) return;
+    if (baseSums === undefined) {
+      await this.copy(basePath, imagePath, signal);
+      return;
+    }
+    if (await shared(basePath, imagePath)) return;
+    signal.throwIfAborted();
+    // Some milliseconds faster than a process of its own.
+    const thread = this.threads.take();
+    const giveBack = once(() => this.threads.giveBack(thread));
+    signal.addEventListener('abort', () => void giveBack(), { once: true });
+    try {
+      await thread.next('copied', {
+        kind: 'copy',
+        fromPath: basePath,
+        toPath: imagePath,
+        imageBytes,
+        sums: baseSums,
+      });
+    } finally {
+      await giveBack();
+    }
+  }
+
   private async work(job: DigestJob | ApplyJob): Promise<string> {
     const thread = this.threads.take();
     try {
@@ -87,6 +115,15 @@ export class MemoryImageService implements OnModuleDestroy {
       await this.threads.giveBack(thread);
     }
   }
+}
+
+/** Makes a copy that shares the blocks of its original, where the file system can. */
+async function shared(from: string, to: string): Promise<boolean> {
+  return copyFile(from, to, constants.COPYFILE_FICLONE_FORCE).then(
+    () => true,
+    // Whatever else is wrong shows again when it is copied.
+    () => false,
+  );
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

@@ -63,7 +63,7 @@ export class MemoryThread {
   private take(reply: WorkerReply): void {
     const { waiting } = this;
     this.waiting = undefined;
-    this.idle = reply.step === 'done' || reply.step === 'failed';
+    this.idle = ['done', 'copied', 'failed'].includes(reply.step);
     waiting?.resolve(reply);
   }
 

@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { DaemonConfig } from '../../common/config/daemon-config';
 import { DomainError, errorMessage } from '../../common/errors/domain-error';
-import type { SnapshotRecord } from '../registry/domain/records';
+import type { RegistryState, SnapshotRecord } from '../registry/domain/records';
 import { RegistryService } from '../registry/registry.service';
 import { VMSTATE_FILE } from './domain/manifest';
 import { SnapshotStore } from './snapshot-store';
+
+export type RegistryChange = (draft: RegistryState) => void;
 
 /** The snapshots of this host: what is registered, what is on disk, and what is being written. */
 @Injectable()
@@ -80,20 +82,25 @@ export class SnapshotCatalogService implements OnModuleInit {
     }
   }
 
-  /** Makes a staged directory the tag's snapshot and registers it: both, or neither. */
-  async publish(staging: string, record: SnapshotRecord): Promise<void> {
+  /**
+   * Makes a staged directory the tag's snapshot and registers it: both, or neither.
+   *
+   * @param alongside what else changes in the registry with it.
+   */
+  async publish(staging: string, record: SnapshotRecord, alongside?: RegistryChange): Promise<void> {
     await this.store.publish(staging, record.tag);
     try {
-      await this.register(record);
+      await this.register(record, alongside);
     } catch (error) {
       await this.discard(record.tag);
       throw error;
     }
   }
 
-  async register(record: SnapshotRecord): Promise<void> {
+  async register(record: SnapshotRecord, alongside?: RegistryChange): Promise<void> {
     await this.registry.mutate((draft) => {
       draft.snapshots.set(record.tag, record);
+      alongside?.(draft);
     });
   }
 

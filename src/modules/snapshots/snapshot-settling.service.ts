@@ -8,6 +8,7 @@ import { DIFF_FILE, MEMORY_FILE, SUMS_FILE } from './domain/manifest';
 import { SnapshotCatalogService } from './snapshot-catalog.service';
 import { SnapshotOpenerService } from './snapshot-opener.service';
 
+const SETTLE_AFTER_MS = 1000;
 /** Beside memory.bin while that is not on disk yet: a hard link to the image it was copied from. */
 const BASE_FILE = 'memory.base';
 
@@ -19,6 +20,7 @@ const BASE_FILE = 'memory.base';
 @Injectable()
 export class SnapshotSettlingService implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly logger = new Logger(SnapshotSettlingService.name);
+  private readonly waiting = new Map<string, NodeJS.Timeout>();
   private readonly running = new Set<Promise<void>>();
 
   constructor(
@@ -36,8 +38,8 @@ export class SnapshotSettlingService implements OnApplicationBootstrap, OnModule
     }
   }
 
-  /** What is cut off here is found by the next start. */
   async onModuleDestroy(): Promise<void> {
+    for (const tag of [...this.waiting.keys()]) this.settle(tag);
     await Promise.all(this.running);
   }
 
@@ -64,14 +66,29 @@ export class SnapshotSettlingService implements OnApplicationBootstrap, OnModule
     return false;
   }
 
-  /** Brings the image of a published snapshot to disk, in the background; the tag is not deleted meanwhile. */
+  /**
+   * Brings the image of a published snapshot to disk, in the background and not at once: what follows a BRANCH would wait for
+   * the disk, and a snapshot that is deleted soon need not reach it.
+   */
   begin(tag: string): void {
+    clearTimeout(this.waiting.get(tag));
+    const timer = setTimeout(() => {
+      this.settle(tag);
+    }, SETTLE_AFTER_MS);
+    this.waiting.set(tag, timer.unref());
+  }
+
+  /** Whatever snapshot the tag has by now: with its image on disk, it needs no base. The tag is not deleted meanwhile. */
+  private settle(tag: string): void {
+    clearTimeout(this.waiting.get(tag));
+    this.waiting.delete(tag);
     const work = this.opener
       .hold(tag, async () => {
         await syncPath(this.pathOf(tag, MEMORY_FILE));
         await this.drop(tag);
       })
       .catch((error: unknown) => {
+        if (errnoOf(error) === 'ENOENT') return;
         this.logger.warn(`snapshot ${tag} settles at the next start: ${errorChain(error)}`);
       })
       .finally(() => this.running.delete(work));

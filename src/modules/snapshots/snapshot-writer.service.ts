@@ -5,7 +5,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { DomainError, errorChain } from '../../common/errors/domain-error';
 import { syncPath } from '../../common/os/atomic-file';
 import { type Capture, MemoryImageService } from '../memory/memory-image.service';
-import type { Captured } from '../memory/domain/jobs';
+import type { Captured, KnownSums } from '../memory/domain/jobs';
 import { describeExit, type GuestMemoryMap } from '../vmm/domain/vm';
 import { type RunningVm, VmmEngine } from '../vmm/ports/vmm-engine';
 import {
@@ -27,8 +27,8 @@ export interface WritePlan {
   readonly pages: 'all' | 'diverged';
   /** False for a VM that began with empty memory. */
   readonly hasBase: boolean;
-  /** The leaves of what the VM was started from, if they are known. */
-  readonly baseSumsPath?: string;
+  /** Leaves and digest of what the VM was started from. */
+  readonly baseSums?: KnownSums;
   /** Stores the diverged pages once more, as a diff over this parent. */
   readonly parent?: { readonly tag: string; readonly digest: string };
   /**
@@ -151,7 +151,7 @@ export class SnapshotWriterService {
       imagePath: join(staging, MEMORY_FILE),
       imageBytes: plan.guest.mem_size_mib * MIB,
       sumsPath: join(staging, SUMS_FILE),
-      ...(plan.baseSumsPath === undefined ? {} : { baseSumsPath: plan.baseSumsPath }),
+      ...(plan.baseSums === undefined ? {} : { baseSums: plan.baseSums }),
       ...(overBase ? { basePath: map.backingPath } : {}),
       ...(hasDiff ? { diffPath: join(staging, DIFF_FILE) } : {}),
       durable: !unsettled,

@@ -1,5 +1,6 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
@@ -57,4 +58,17 @@ export class PrivateMapping {
 /** A page that holds nothing but this byte. */
 export function pageOf(byte: number): Buffer {
   return Buffer.alloc(PAGE_BYTES, byte);
+}
+
+/** What this process and its threads have open below a directory, and of other processes' memory. */
+export function openFilesOf(dir: string): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return path.startsWith(dir) || /^\/proc\/\d+\/(mem|pagemap)/.test(path) ? [path] : [];
+    } catch {
+      // The descriptor that listed the others.
+      return [];
+    }
+  });
 }

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { closeSync, openSync } from 'node:fs';
 import { applyDiff } from '../../../src/modules/memory/adapters/diff-io';
-import type { CaptureJob } from '../../../src/modules/memory/domain/jobs';
+import type { CaptureJob, KnownSums } from '../../../src/modules/memory/domain/jobs';
+import { CHUNK_BYTES } from '../../../src/modules/memory/domain/digest';
 import { PAGE_BYTES } from '../../../src/modules/memory/domain/pagemap';
 import { MemoryImageService } from '../../../src/modules/memory/memory-image.service';
-import { pageOf, PrivateMapping } from '../../support/memory/private-mapping';
+import { openFilesOf, pageOf, PrivateMapping } from '../../support/memory/private-mapping';
 
 /** More than is kept in memory during a pause, so that both ways of capturing are reached. */
 const PAGES = 12_000;
@@ -53,17 +53,7 @@ describe('capturing the memory of a process', () => {
     assert.deepEqual(openFiles(), [], 'files are open after all threads have ended');
   });
 
-  /** What this process and its threads have open of this test's files and of other processes. */
-  function openFiles(): string[] {
-    return readdirSync('/proc/self/fd').flatMap((fd) => {
-      try {
-        const path = readlinkSync(`/proc/self/fd/${fd}`);
-        return path.startsWith(dir) || /^\/proc\/\d+\/(mem|pagemap)/.test(path) ? [path] : [];
-      } catch {
-        return [];
-      }
-    });
-  }
+  const openFiles = (): string[] => openFilesOf(dir);
 
   const job = (changes: Partial<CaptureJob> = {}): Omit<CaptureJob, 'kind'> => ({
     pid: source.pid,
@@ -86,6 +76,11 @@ describe('capturing the memory of a process', () => {
     } finally {
       await session.close();
     }
+  }
+
+  async function sumsOfBase(): Promise<KnownSums> {
+    const path = join(dir, 'base-sums');
+    return { path, digest: await service.digest(base, path) };
   }
 
   function expected(overBase: boolean, changes: readonly [number, number][]): Buffer {
@@ -118,14 +113,30 @@ describe('capturing the memory of a process', () => {
   });
 
   it('hashes only what changed when the leaves of the base are known, with the same digest', async () => {
-    const baseSumsPath = join(dir, 'base-sums');
-    await service.digest(base, baseSumsPath);
+    const baseSums = await sumsOfBase();
     await write(CHANGES);
-    const { digest } = await capture({ basePath: base, baseSumsPath });
+    const { digest, content } = await capture({ basePath: base, baseSums });
+    assert.ok(content.equals(expected(true, CHANGES)));
     assert.equal(digest, await service.digest(image));
+    assert.ok((await stat(image)).blocks * 512 <= 5 * CHUNK_BYTES, 'holes were filled');
     const sums = await readFile(join(dir, 'sums'));
     await service.digest(image, join(dir, 'sums'));
     assert.ok(sums.equals(await readFile(join(dir, 'sums'))));
+  });
+
+  it('does not believe leaves that are another image’s, damaged or missing', async () => {
+    await write(CHANGES);
+    const { path, digest } = await sumsOfBase();
+    const right = await capture({ basePath: base, baseSums: { path, digest } });
+    for (const baseSums of [
+      { path, digest: '0'.repeat(64) },
+      { path: base, digest },
+      { path: join(dir, 'missing'), digest },
+    ]) {
+      const result = await capture({ basePath: base, baseSums });
+      assert.ok(result.content.equals(right.content));
+      assert.equal(result.digest, right.digest);
+    }
   });
 
   it('gives what diverged over holes, and leaves zeros holes', async () => {
@@ -259,7 +270,13 @@ describe('capturing the memory of a process', () => {
         },
       ];
       for (const step of steps) {
-        for (const changes of [{}, { basePath: base }, { pages: 'all' as const }]) {
+        const baseSums = await sumsOfBase();
+        for (const changes of [
+          {},
+          { basePath: base },
+          { basePath: base, baseSums },
+          { pages: 'all' as const },
+        ]) {
           const session = await service.prepareCapture(job(changes));
           await step(session);
           await session.close();

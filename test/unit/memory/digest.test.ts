@@ -9,7 +9,7 @@ import { readerOf } from '../../../src/modules/memory/adapters/file-io';
 import {
   digestImage,
   hashChunks,
-  startingLeaves,
+  knownLeaves,
   zeroLeaves,
 } from '../../../src/modules/memory/adapters/image-digest';
 import { CHUNK_BYTES, digestOf, LEAF_BYTES } from '../../../src/modules/memory/domain/digest';
@@ -83,7 +83,7 @@ describe('the digest of a memory image', () => {
     const property = fc.asyncProperty(images, changes, async (image, writes) => {
       await writeFile(path, image);
       const sums = join(dir, 'sums');
-      withImage((fd) => digestImage(fd, sums));
+      const digest = withImage((fd) => digestImage(fd, sums));
       const changed = new Set<number>();
       for (const { at, length, byte } of writes) {
         const from = image.length === 0 ? 0 : at % image.length;
@@ -92,7 +92,7 @@ describe('the digest of a memory image', () => {
         for (let each = from; each < to; each++) changed.add(Math.floor(each / CHUNK_BYTES));
       }
       await writeFile(path, image);
-      const leaves = startingLeaves(image.length, sums);
+      const leaves = knownLeaves(image.length, { path: sums, digest });
       assert.ok(leaves);
       withImage((fd) => {
         hashChunks(readerOf(fd), image.length, leaves, (chunk) => changed.has(chunk));
@@ -108,11 +108,19 @@ describe('the digest of a memory image', () => {
     assert.equal(digestOf(3 * CHUNK_BYTES, zeroLeaves(3 * CHUNK_BYTES)), plainDigest(await readFile(path)));
   });
 
-  it('begins anew with leaves of an image of another size', async () => {
-    const sums = join(dir, 'short');
-    await writeFile(sums, Buffer.alloc(LEAF_BYTES));
-    assert.equal(startingLeaves(3 * CHUNK_BYTES, sums), undefined);
-    assert.equal(startingLeaves(3 * CHUNK_BYTES, undefined), undefined);
+  it('knows leaves only by their digest', async () => {
+    const sums = join(dir, 'leaves');
+    const bytes = 3 * CHUNK_BYTES;
+    const leaves = zeroLeaves(bytes);
+    const digest = digestOf(bytes, leaves);
+    await writeFile(sums, leaves);
+    assert.ok(knownLeaves(bytes, { path: sums, digest }));
+    assert.equal(knownLeaves(bytes + CHUNK_BYTES, { path: sums, digest }), undefined);
+    assert.equal(knownLeaves(bytes, { path: join(dir, 'missing'), digest }), undefined);
+    assert.equal(knownLeaves(bytes, undefined), undefined);
+    leaves[0] = 1;
+    await writeFile(sums, leaves);
+    assert.equal(knownLeaves(bytes, { path: sums, digest }), undefined);
   });
 
   it('says so when the image ends before its size', async () => {

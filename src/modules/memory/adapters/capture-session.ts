@@ -4,7 +4,7 @@ import type { Captured, CaptureJob, SourceRegion } from '../domain/jobs';
 import { divergedRuns, PAGE_BYTES, type PageRun } from '../domain/pagemap';
 import { writeDiff } from './diff-io';
 import { readerOf, readFully, writeFully } from './file-io';
-import { hashChunks, startingLeaves, zeroLeaves } from './image-digest';
+import { hashChunks, knownLeaves, zeroLeaves } from './image-digest';
 import { KeptPages } from './kept-pages';
 
 const COPY_BYTES = 1 << 20;
@@ -63,10 +63,10 @@ export class CaptureSession {
 
   /** Hashes what the image is or will be, and writes the leaves and the diff; the image may still be missing. */
   digest(): string {
-    const { imageBytes, sumsPath, baseSumsPath, diffPath } = this.job;
+    const { imageBytes, sumsPath, baseSums, diffPath } = this.job;
     const image =
       this.base === undefined || this.needsImage ? readerOf(this.openImage()) : this.kept.over(this.base);
-    const known = this.base === undefined ? zeroLeaves(imageBytes) : startingLeaves(imageBytes, baseSumsPath);
+    const known = this.base === undefined ? zeroLeaves(imageBytes) : knownLeaves(imageBytes, baseSums);
     const leaves = known ?? zeroLeaves(imageBytes);
     hashChunks(image, imageBytes, leaves, (chunk) => known === undefined || this.changedChunks[chunk] === 1);
     writeFileSync(sumsPath, leaves, { mode: 0o600, flush: true });

@@ -1,5 +1,6 @@
-import { fstatSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, fstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { CHUNK_BYTES, chunkCount, digestOf, LEAF_BYTES, leafOf, ZERO_LEAF } from '../domain/digest';
+import type { KnownSums } from '../domain/jobs';
 import { type ImageReader, readerOf } from './file-io';
 
 const ZERO_CHUNK = Buffer.alloc(CHUNK_BYTES);
@@ -32,12 +33,12 @@ export function digestImage(image: number, sumsPath: string | undefined): string
   return digestOf(bytes, leaves);
 }
 
-/** The leaves to begin with: those of the base, or those of an image of holes. Undefined when they do not fit. */
-export function startingLeaves(bytes: number, baseSumsPath: string | undefined): Buffer | undefined {
-  const size = chunkCount(bytes) * LEAF_BYTES;
-  if (baseSumsPath === undefined) return undefined;
-  const leaves = readFileSync(baseSumsPath);
-  return leaves.length === size ? leaves : undefined;
+/** The leaves of an image of this size; undefined when they are missing or another's. */
+export function knownLeaves(bytes: number, sums: KnownSums | undefined): Buffer | undefined {
+  if (sums === undefined || !existsSync(sums.path)) return undefined;
+  const leaves = readFileSync(sums.path);
+  const fit = leaves.length === chunkCount(bytes) * LEAF_BYTES && digestOf(bytes, leaves) === sums.digest;
+  return fit ? leaves : undefined;
 }
 
 export function zeroLeaves(bytes: number): Buffer {

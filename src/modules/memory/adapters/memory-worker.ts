@@ -3,6 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import type { ApplyJob, CaptureJob, DigestJob, WorkerOrder, WorkerReply } from '../domain/jobs';
 import { CaptureSession } from './capture-session';
 import { applyDiff } from './diff-io';
+import { copyImage } from './image-copy';
 import { digestImage } from './image-digest';
 
 /**
@@ -20,6 +21,10 @@ function follow(order: WorkerOrder): WorkerReply {
     return { step: 'done', digest };
   }
   if (order.kind === 'capture') return prepare(order);
+  if (order.kind === 'copy') {
+    copyImage(order);
+    return { step: 'copied' };
+  }
   return { step: 'done', digest: order.kind === 'digest' ? digestOf(order) : assembled(order) };
 }
 

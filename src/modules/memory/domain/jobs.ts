@@ -5,6 +5,12 @@ export interface SourceRegion {
   readonly fileOffset: number;
 }
 
+/** Where the leaves of an image are, and the digest that shows that they are its own. */
+export interface KnownSums {
+  readonly path: string;
+  readonly digest: string;
+}
+
 /** Writes pages of a paused VM into an image, in steps, so that only the copying lies inside the pause. */
 export interface CaptureJob {
   readonly kind: 'capture';
@@ -18,8 +24,8 @@ export interface CaptureJob {
   readonly basePath?: string;
   /** Where the image's leaves go. */
   readonly sumsPath: string;
-  /** The leaves of what the VM was started from; without them the whole image is hashed. */
-  readonly baseSumsPath?: string;
+  /** Leaves and digest of what the VM was started from; without leaves of this digest the whole image is hashed. */
+  readonly baseSums?: KnownSums;
   /** Where the diverged pages go once more, durably, as a diff over what the VM was started from. */
   readonly diffPath?: string;
   /** Whether the image is on disk, not only in the host's memory, when the capture is finished. */
@@ -54,19 +60,29 @@ export interface ApplyJob {
   readonly sumsPath: string;
 }
 
+/** Copies an image; what its leaves call zeros is not even read. */
+export interface CopyJob {
+  readonly kind: 'copy';
+  readonly fromPath: string;
+  readonly toPath: string;
+  readonly imageBytes: number;
+  readonly sums: KnownSums;
+}
+
 export interface DigestResult {
   readonly digest: string;
 }
 
-export type MemoryJob = CaptureJob | DigestJob | ApplyJob;
+export type MemoryJob = CaptureJob | CopyJob | DigestJob | ApplyJob;
 
-/** What the thread says. After `done` and `failed` it waits for its next job. */
+/** What the thread says. After `done`, `copied` and `failed` it waits for its next job. */
 export type WorkerReply =
   /** `needsImage`: what there is to copy is too much to be kept in memory, so it goes to the image inside the pause. */
   | { readonly step: 'ready'; readonly needsImage: boolean }
   | { readonly step: 'captured'; readonly captured: Captured }
   | { readonly step: 'digested'; readonly digest: string }
   | { readonly step: 'done'; readonly digest: string }
+  | { readonly step: 'copied' }
   | { readonly step: 'failed'; readonly message: string; readonly code?: string };
 
 /** What the thread is told: a job, then, for a capture that is ready, its next steps. */

@@ -2,9 +2,8 @@ import { join } from 'node:path';
 import { Injectable, Logger } from '@nestjs/common';
 import { DomainError, errorChain } from '../../../common/errors/domain-error';
 import type { SnapshotRecord } from '../../registry/domain/records';
-import { RegistryService } from '../../registry/registry.service';
 import { requireTag } from '../../snapshots/domain/tag';
-import { SnapshotCatalogService } from '../../snapshots/snapshot-catalog.service';
+import { type RegistryChange, SnapshotCatalogService } from '../../snapshots/snapshot-catalog.service';
 import { MAX_LINKS, SnapshotChainService } from '../../snapshots/snapshot-chain.service';
 import { SnapshotOpenerService } from '../../snapshots/snapshot-opener.service';
 import { SnapshotSettlingService } from '../../snapshots/snapshot-settling.service';
@@ -51,7 +50,6 @@ export class BranchService {
     private readonly capture: SandboxCaptureService,
     private readonly opener: SnapshotOpenerService,
     private readonly settling: SnapshotSettlingService,
-    private readonly registry: RegistryService,
     private readonly slots: BranchSlotsService,
   ) {}
 
@@ -135,8 +133,8 @@ export class BranchService {
     try {
       return await this.capture.capture(sandboxId, tag, wish, async (staging, written) => {
         const record = this.recordOf(job, written);
-        await this.catalog.publish(staging, record);
-        await this.note(sandboxId, join(record.dir, written.manifest.memory));
+        const memoryPath = join(record.dir, written.manifest.memory);
+        await this.catalog.publish(staging, record, noteOnSource(sandboxId, memoryPath));
         if (written.unsettled) this.settling.begin(tag);
         return record;
       });
@@ -156,24 +154,6 @@ export class BranchService {
     };
   }
 
-  /** The snapshot is made; that its source remembers it is not worth losing it. */
-  private async note(sandboxId: string, memoryPath: string): Promise<void> {
-    const noted = this.registry.mutate((draft) => {
-      const record = draft.sandboxes.get(sandboxId);
-      if (!record) return;
-      const branch_count = record.branch_count + 1;
-      draft.sandboxes.set(sandboxId, {
-        ...record,
-        has_branched: true,
-        last_branch_memory_path: memoryPath,
-        branch_count,
-      });
-    });
-    await noted.catch((error: unknown) => {
-      this.logger.error(`the branch of ${sandboxId} could not be noted: ${errorChain(error)}`);
-    });
-  }
-
   private async recordFailure(tag: string, sandboxId: string, error: unknown): Promise<void> {
     const warning = `background bulk-copy failed: ${errorChain(error)}`;
     this.logger.error(`branch ${tag} of ${sandboxId}: ${warning}`);
@@ -184,4 +164,18 @@ export class BranchService {
         this.logger.error(`its failure could not be recorded: ${errorChain(failure)}`);
       });
   }
+}
+
+/** The source remembers that it was branched; if it is still there. */
+function noteOnSource(sandboxId: string, memoryPath: string): RegistryChange {
+  return (draft) => {
+    const record = draft.sandboxes.get(sandboxId);
+    if (!record) return;
+    draft.sandboxes.set(sandboxId, {
+      ...record,
+      has_branched: true,
+      last_branch_memory_path: memoryPath,
+      branch_count: record.branch_count + 1,
+    });
+  };
 }

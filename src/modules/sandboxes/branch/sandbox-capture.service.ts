@@ -68,7 +68,7 @@ export class SandboxCaptureService {
       guest: origin.manifest.guest,
       pages,
       hasBase: true,
-      baseSumsPath: origin.sumsPath,
+      baseSums: { path: origin.sumsPath, digest: origin.manifest.memory_digest },
       ...parent,
       // A chained one is durable by its diff, and a VM that is held ends when its state is handed over.
       settleLater: pages === 'diverged' && parentTag === null && afterwards === 'resume',
