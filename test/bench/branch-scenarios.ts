@@ -127,8 +127,9 @@ class BranchBench {
     const names = ['flat', 'd1', 'd2', 'd3'] as const;
     const all = new Map<string, number[]>(names.map((name) => [name, []]));
     const first = new Map<string, number[]>(names.map((name) => [name, []]));
-    for (let round = 0; round < this.options.rounds; round++) {
-      this.options.say(`chains, round ${round + 1} of ${this.options.rounds}`);
+    // A first spawn is had once a round.
+    for (let round = 0; round < 3 * this.options.rounds; round++) {
+      this.options.say(`chains, round ${round + 1} of ${3 * this.options.rounds}`);
       let parent = 'b256';
       for (const tag of names.slice(1)) {
         const source = await this.fork(parent);

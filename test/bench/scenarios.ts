@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, readdir } from 'node:fs/promises';
-import { Agent, request } from 'node:http';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { commandLine } from '../../src/common/os/proc';
 import type { SandboxRecord } from '../../src/modules/registry/domain/records';
+import { BareClient } from './bare-client';
 import { BenchDaemon } from './daemon';
 import { median, privateKib, residentMib } from './processes';
 import type { BaselineJob, BaselineResult, Measurement } from './types';
@@ -133,30 +133,18 @@ async function callScenario(
 }
 
 async function timedPosts(port: number, path: string, body: object): Promise<number[]> {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const client = await BareClient.connect(port);
+  const text = JSON.stringify(body);
   const times: number[] = [];
   for (let round = 0; round <= CALLS; round++) {
     const begun = performance.now();
-    await post(agent, port, path, JSON.stringify(body));
+    const status = await client.post(path, text);
+    if (status !== 200) throw new Error(`${path}: ${status}`);
+    // The first is cold.
     if (round > 0) times.push(performance.now() - begun);
   }
-  agent.destroy();
+  client.close();
   return times;
-}
-
-function post(agent: Agent, port: number, path: string, body: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-    const sent = request({ agent, port, path, method: 'POST', host: '127.0.0.1', headers }, (response) => {
-      response.resume();
-      response.once('end', () => {
-        if (response.statusCode === 200) resolve();
-        else reject(new Error(`${path}: ${response.statusCode ?? 'no status'}`));
-      });
-    });
-    sent.once('error', reject);
-    sent.end(body);
-  });
 }
 
 /** Forks and deletes many children, then looks whether the snapshot changed or anything was left. */

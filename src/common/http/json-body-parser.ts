@@ -56,13 +56,15 @@ export function emptyBodyError(): HttpError {
   );
 }
 
+// A byte order mark is kept, so that it is refused like any other character that JSON does not know.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 async function parseJson(request: FastifyRequest, payload: IncomingMessage): Promise<JsonDocument> {
   checkContentType(request.headers['content-type']);
   const body = await readBody(payload);
   if (body.length === 0) throw emptyBodyError();
   try {
-    // A byte order mark is kept, so that it is refused like any other character that JSON does not know.
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body);
+    const text = utf8.decode(body);
     const value: unknown = JSON.parse(text);
     return new JsonDocument(value, scanMembers(text));
   } catch (error) {
@@ -71,10 +73,14 @@ async function parseJson(request: FastifyRequest, payload: IncomingMessage): Pro
   }
 }
 
+function tooLarge(): HttpError {
+  return new HttpError(413, `the request body is larger than ${BODY_LIMIT} bytes`);
+}
+
+/** Errors are made when they are needed only: their stack traces cost more than the body of most requests. */
 function readBody(payload: IncomingMessage): Promise<Buffer> {
   const announced = Number(payload.headers['content-length'] ?? 0);
-  const tooLarge = new HttpError(413, `the request body is larger than ${BODY_LIMIT} bytes`);
-  if (announced > BODY_LIMIT) return Promise.reject(tooLarge);
+  if (announced > BODY_LIMIT) return Promise.reject(tooLarge());
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -87,15 +93,18 @@ function readBody(payload: IncomingMessage): Promise<Buffer> {
       payload.off('data', onData);
       // The rest is thrown away so that the client gets to read the answer.
       payload.resume();
-      reject(tooLarge);
+      reject(tooLarge());
+    };
+    const onClose = (): void => {
+      reject(new HttpError(400, 'the connection was closed before the request body was complete'));
     };
     payload.on('data', onData);
     payload.once('end', () => {
-      resolve(Buffer.concat(chunks));
+      payload.off('close', onClose);
+      const [first] = chunks;
+      resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks));
     });
     payload.once('error', reject);
-    payload.once('close', () => {
-      reject(new HttpError(400, 'the connection was closed before the request body was complete'));
-    });
+    payload.once('close', onClose);
   });
 }

@@ -9,7 +9,10 @@ export interface ProcessIdentity {
   readonly bootId: string;
 }
 
-/** The identity of a live process; undefined when it is gone or a zombie. */
+/**
+ * The identity of a live process; undefined when it is gone or a zombie. One whose first thread is a zombie while others are
+ * still ending is alive: it holds its files and ports.
+ */
 export async function identify(pid: number): Promise<ProcessIdentity | undefined> {
   try {
     const [stat, bootId] = await Promise.all([
@@ -19,7 +22,8 @@ export async function identify(pid: number): Promise<ProcessIdentity | undefined
     // The name in parentheses may hold anything, so count from its end: field 3 comes first.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const startTime = fields[19];
-    if (startTime === undefined || fields[0] === 'Z' || fields[0] === 'X') return undefined;
+    const ended = fields[0] === 'X' || (fields[0] === 'Z' && Number(fields[17]) <= 1);
+    if (startTime === undefined || ended) return undefined;
     return { pid, startTime, bootId: bootId.trim() };
   } catch {
     return undefined;
