@@ -19,8 +19,9 @@ export class DaemonProcesses {
 
   private constructor(readonly directory: string) {}
 
-  static async create(): Promise<DaemonProcesses> {
-    return new DaemonProcesses(await mkdtemp(join(tmpdir(), 'forkd-serve-')));
+  /** @param prefix of its directory; short where sockets of VMs lie below. */
+  static async create(prefix = join(tmpdir(), 'forkd-serve-')): Promise<DaemonProcesses> {
+    return new DaemonProcesses(await mkdtemp(prefix));
   }
 
   /** Kills what still runs and removes the directory. */

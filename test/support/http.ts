@@ -9,6 +9,8 @@ export interface Answer {
 export interface RequestOptions {
   /** Sent as JSON. */
   readonly json?: unknown;
+  /** Sent as it is, in place of `json`. */
+  readonly body?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Closes the connection when it fires; the call rejects then. */
   readonly signal?: AbortSignal;
@@ -19,9 +21,9 @@ export class TestClient {
   constructor(readonly port: number) {}
 
   send(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
-    const body = options.json === undefined ? undefined : JSON.stringify(options.json);
+    const body = options.json === undefined ? options.body : JSON.stringify(options.json);
     const headers = {
-      ...(body === undefined
+      ...(options.json === undefined || body === undefined
         ? {}
         : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
       ...options.headers,

@@ -7,6 +7,7 @@ import { DaemonConfig } from '../../common/config/daemon-config';
 import { DomainError, errorChain, errorMessage } from '../../common/errors/domain-error';
 import { CleanupStack } from '../../common/lifecycle/cleanup-stack';
 import { Limiter } from '../../common/lifecycle/limiter';
+import { exhaustionAdvice } from '../../common/os/exhaustion';
 import { GuestAgent } from '../guest/guest-agent';
 import { GuestError } from '../guest/guest-error';
 import { AgentLink } from './agent-link';
@@ -78,9 +79,8 @@ export class SpawnService {
         throw new DomainError('internal', 'the client went away; its sandboxes were removed', {
           cause: signal.reason,
         });
-      throw new DomainError('internal', `restore_many: ${errorChain(failed.signal.reason)}`, {
-        cause: failed.signal.reason,
-      });
+      const started = outcomes.filter(({ status }) => status === 'fulfilled').length;
+      throw failureOf(failed.signal.reason, started, ids.length);
     }
     return outcomes.map((outcome) => {
       if (outcome.status === 'rejected') throw outcome.reason as Error;
@@ -137,6 +137,17 @@ export class SpawnService {
       this.logger.error(`undoing a spawn: ${errorMessage(error)}`);
     });
   }
+}
+
+/** Why a batch failed; where the host has run out of something, also how far it came and what can be done. */
+function failureOf(reason: unknown, started: number, wanted: number): DomainError {
+  const cause = errorChain(reason);
+  const advice = exhaustionAdvice(cause);
+  const undone =
+    advice === undefined
+      ? ''
+      : `; ${advice}. ${started} of ${wanted} sandboxes had started, and none of them is left`;
+  return new DomainError('internal', `restore_many: ${cause}${undone}`, { cause: reason });
 }
 
 /** Runs what makes a guest's first exec and eval slow: process creation, the interpreters. */

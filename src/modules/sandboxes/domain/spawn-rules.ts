@@ -12,6 +12,9 @@ export interface SpawnRequest {
 
 export const MAX_CHILDREN = 1000;
 
+/** The kernel counts memory in bytes up to 2^63; a limit past that would not hold. */
+export const MAX_MEMORY_LIMIT_MIB = 2 ** 43 - 1;
+
 /** Seconds an exec may last at most: a day. */
 export const MAX_EXEC_SECS = 86_400;
 
@@ -21,6 +24,11 @@ export function requireSpawnRules(request: SpawnRequest): void {
   if (request.n > MAX_CHILDREN) throw new DomainError('invalid', `n must be ≤ ${MAX_CHILDREN}`);
   if (request.memoryLimitMib === 0)
     throw new DomainError('invalid', 'memory_limit_mib must be ≥ 1, or null for no limit');
+  if (request.memoryLimitMib !== null && request.memoryLimitMib > MAX_MEMORY_LIMIT_MIB)
+    throw new DomainError(
+      'invalid',
+      `memory_limit_mib must be ≤ ${MAX_MEMORY_LIMIT_MIB}, or null for no limit`,
+    );
   if (request.hugepages) {
     throw new DomainError(
       'invalid',

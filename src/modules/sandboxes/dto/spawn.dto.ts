@@ -1,6 +1,6 @@
 import { Bool, Text, U64 } from '../../../common/http/dto-members';
 import { TAG_PATTERN } from '../../snapshots/domain/tag';
-import { MAX_CHILDREN } from '../domain/spawn-rules';
+import { MAX_CHILDREN, MAX_MEMORY_LIMIT_MIB } from '../domain/spawn-rules';
 
 /** POST /v1/sandboxes */
 export class SpawnDto {
@@ -13,7 +13,12 @@ export class SpawnDto {
   @Bool({ default: false, description: 'A network namespace for each sandbox.' })
   per_child_netns!: boolean;
 
-  @U64({ nullable: true, minimum: 1, description: 'Limit of the memory of each VM, in MiB; null for none.' })
+  @U64({
+    nullable: true,
+    minimum: 1,
+    maximum: MAX_MEMORY_LIMIT_MIB,
+    description: 'Limit of the memory of each VM, in MiB; null for none.',
+  })
   memory_limit_mib!: number | null;
 
   @Bool({

@@ -1,4 +1,5 @@
 import { Bool, Text, U64 } from '../../../common/http/dto-members';
+import { MAX_MEMORY_LIMIT_MIB } from '../../sandboxes/domain/spawn-rules';
 import { TAG_PATTERN } from '../../snapshots/domain/tag';
 import { NAME_PATTERN } from '../domain/workspace-rules';
 
@@ -16,6 +17,7 @@ export class CreateWorkspaceDto {
   @U64({
     nullable: true,
     minimum: 1,
+    maximum: MAX_MEMORY_LIMIT_MIB,
     description: 'Limit of the memory of its VM, in MiB, also after each resume; null for none.',
   })
   memory_limit_mib!: number | null;
