@@ -1,13 +1,14 @@
 import { Injectable } from '@nestjs/common';
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Registry, register as processMetrics } from 'prom-client';
 import { DaemonConfig } from '../../common/config/daemon-config';
 import { VERSION } from '../../common/version';
 import { RegistryService } from '../registry/registry.service';
 
-/** The daemon's metrics. Values are read when somebody asks, never pushed. */
+/** The daemon's metrics: those whose names are part of the wire contract, and a home for all others. */
 @Injectable()
 export class MetricsService {
-  private readonly registry = new Registry();
+  /** Each application has its own, so that several of them can live in one process. */
+  readonly registry = new Registry();
   private branchesInFlight = (): number => 0;
 
   constructor(config: DaemonConfig, records: RegistryService) {
@@ -54,8 +55,9 @@ export class MetricsService {
     this.branchesInFlight = read;
   }
 
-  /** The Prometheus text format, version 0.0.4. */
-  render(): Promise<string> {
-    return this.registry.metrics();
+  /** The Prometheus text format, version 0.0.4: the daemon's metrics, then those of its process. */
+  async render(): Promise<string> {
+    const parts = await Promise.all([this.registry.metrics(), processMetrics.metrics()]);
+    return parts.join('\n');
   }
 }

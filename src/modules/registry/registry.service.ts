@@ -12,6 +12,12 @@ export interface RegistryView {
   readonly workspaces: ReadonlyMap<string, Readonly<WorkspaceRecord>>;
 }
 
+/** An attempt to write the file. */
+export interface RegistryWrite {
+  readonly seconds: number;
+  readonly failed: boolean;
+}
+
 /** Mutations that become durable, or are taken back, together. */
 class Batch {
   readonly changes: RecordChange[] = [];
@@ -37,6 +43,7 @@ export class RegistryService implements OnApplicationShutdown {
   private collecting: Batch | undefined;
   private writing: Batch | undefined;
   private draining: Promise<void> | undefined;
+  private readonly writeListeners: ((write: RegistryWrite) => void)[] = [];
 
   private constructor(
     private readonly file: StateFile,
@@ -122,6 +129,11 @@ export class RegistryService implements OnApplicationShutdown {
     await done;
   }
 
+  /** Adds a listener that is told of each attempt to write the file. It must not throw. */
+  onWrite(listener: (write: RegistryWrite) => void): void {
+    this.writeListeners.push(listener);
+  }
+
   /** Settles when no write is under way or needed; never rejects. */
   async flush(): Promise<void> {
     await this.draining;
@@ -138,13 +150,18 @@ export class RegistryService implements OnApplicationShutdown {
       const batch = this.collecting;
       this.writing = batch;
       this.collecting = undefined;
+      const begun = performance.now();
+      let failed = false;
       try {
         await this.file.replace(formatState(this.records));
         batch.resolve();
       } catch (cause) {
+        failed = true;
         this.takeBack(batch, cause);
       }
       this.writing = undefined;
+      const seconds = (performance.now() - begun) / 1000;
+      for (const listener of this.writeListeners) listener({ seconds, failed });
     }
     this.draining = undefined;
   }

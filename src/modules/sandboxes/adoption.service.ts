@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { DaemonConfig } from '../../common/config/daemon-config';
 import { errorMessage } from '../../common/errors/domain-error';
+import { OperationMetrics } from '../metrics/operation-metrics';
 import { forgetSandboxes } from '../registry/domain/sandbox-loss';
 import { RegistryService } from '../registry/registry.service';
 import { SnapshotOriginsService } from '../snapshots/snapshot-origins.service';
@@ -23,9 +24,11 @@ export class AdoptionService implements OnApplicationBootstrap {
     private readonly sandboxes: SandboxesService,
     private readonly spawner: SpawnService,
     private readonly origins: SnapshotOriginsService,
+    private readonly metrics: OperationMetrics,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
+    const begun = performance.now();
     const gone: string[] = [];
     const records = this.registry.sandboxes();
     await Promise.all(
@@ -45,6 +48,13 @@ export class AdoptionService implements OnApplicationBootstrap {
       });
     }
     await this.origins.collect();
+    this.metrics.recordAdoption({
+      adopted: kept.size,
+      lost: gone.length,
+      killed: killed.length,
+      removedDirectories: directories,
+      seconds: (performance.now() - begun) / 1000,
+    });
     if (records.length + killed.length + directories > 0) {
       this.logger.log(
         `adopted ${kept.size} sandboxes, dropped ${gone.length} whose VM is gone, killed ${killed.length} VMs that belonged to nobody, removed ${directories} run directories`,

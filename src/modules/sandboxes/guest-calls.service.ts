@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { DomainError, errorMessage } from '../../common/errors/domain-error';
 import type { GuestAgent } from '../guest/guest-agent';
 import { GuestError } from '../guest/guest-error';
+import { type GuestCall, OperationMetrics } from '../metrics/operation-metrics';
 import { requireExecRules } from './domain/spawn-rules';
 import { SandboxesService } from './sandboxes.service';
 
@@ -26,7 +27,10 @@ const EVAL_TIMEOUT_MS = 30_000;
 /** What is asked of the guest inside a sandbox. */
 @Injectable()
 export class GuestCallsService {
-  constructor(private readonly sandboxes: SandboxesService) {}
+  constructor(
+    private readonly sandboxes: SandboxesService,
+    private readonly metrics: OperationMetrics,
+  ) {}
 
   /** The agent's own answer. @throws DomainError internal `ping: <cause>` while the guest does not answer. */
   ping(id: string): Promise<Record<string, unknown>> {
@@ -67,10 +71,10 @@ export class GuestCallsService {
     });
   }
 
-  private async call<T>(id: string, what: string, ask: (agent: GuestAgent) => Promise<T>): Promise<T> {
+  private async call<T>(id: string, what: GuestCall, ask: (agent: GuestAgent) => Promise<T>): Promise<T> {
     const { link } = this.liveOf(id, what);
     try {
-      return await ask(await link.agent());
+      return await this.metrics.timeCall(what, async () => ask(await link.agent()));
     } catch (error) {
       if (error instanceof DomainError && error.code !== 'internal') throw error;
       throw new DomainError('internal', `${what}: ${errorMessage(error)}`, { cause: error });

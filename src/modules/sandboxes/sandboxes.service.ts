@@ -5,9 +5,11 @@ import { DomainError, errorChain, errorMessage } from '../../common/errors/domai
 import type { RegistryState, SandboxRecord } from '../registry/domain/records';
 import { forgetSandboxes, makeStale } from '../registry/domain/sandbox-loss';
 import { RegistryService } from '../registry/registry.service';
+import { OperationMetrics } from '../metrics/operation-metrics';
 import { describeExit } from '../vmm/domain/vm';
 import { type RestorableSnapshot, SnapshotOpenerService } from '../snapshots/snapshot-opener.service';
 import { SnapshotOriginsService } from '../snapshots/snapshot-origins.service';
+import { deathCause } from './domain/death-cause';
 import { SandboxIds } from './domain/sandbox-id';
 import { requireSpawnRules, type SpawnRequest } from './domain/spawn-rules';
 import { SpawnService, type LiveVm } from './spawn.service';
@@ -28,6 +30,7 @@ export class SandboxesService implements OnModuleDestroy {
     private readonly opener: SnapshotOpenerService,
     private readonly origins: SnapshotOriginsService,
     private readonly spawner: SpawnService,
+    private readonly metrics: OperationMetrics,
   ) {}
 
   list(): readonly SandboxRecord[] {
@@ -52,9 +55,11 @@ export class SandboxesService implements OnModuleDestroy {
   ): Promise<SandboxRecord[]> {
     requireSpawnRules(request);
     // Held until the children are registered, so that a deletion of the snapshot sees them.
-    const records = await this.opener.use(request.snapshotTag, (snapshot) =>
-      this.start(snapshot, request, signal, alongside),
-    );
+    const lap = this.metrics.laps('spawn');
+    const records = await this.opener.use(request.snapshotTag, (snapshot) => {
+      lap('open');
+      return this.start(snapshot, request, signal, alongside);
+    });
     if (signal.aborted) {
       await Promise.all(records.map(({ id }) => this.remove(id)));
       throw new DomainError('internal', 'the client went away; its sandboxes were removed');
@@ -118,6 +123,7 @@ export class SandboxesService implements OnModuleDestroy {
     this.live.set(id, live);
     void live.vm.exited.then(async (exit) => {
       if (this.live.get(id) !== live || this.ending.has(id)) return;
+      this.metrics.countDeath(deathCause(exit));
       const reason = describeExit(exit);
       this.logger.warn(`the VM of ${id} ended by itself: ${reason}`);
       this.live.delete(id);
@@ -171,6 +177,7 @@ export class SandboxesService implements OnModuleDestroy {
       last_branch_memory_path: null,
       branch_count: 0,
     }));
+    const lap = this.metrics.laps('spawn');
     try {
       await this.registry.mutate((draft) => {
         for (const record of records) draft.sandboxes.set(record.id, record);
@@ -180,6 +187,7 @@ export class SandboxesService implements OnModuleDestroy {
       await Promise.all(vms.map((vm) => this.spawner.destroy(vm)));
       throw error;
     }
+    lap('register');
     records.forEach((record, index) => {
       const vm = vms[index];
       if (vm) this.watch(record.id, vm);

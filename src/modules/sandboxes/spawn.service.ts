@@ -10,6 +10,7 @@ import { Limiter } from '../../common/lifecycle/limiter';
 import { exhaustionAdvice } from '../../common/os/exhaustion';
 import { GuestAgent } from '../guest/guest-agent';
 import { GuestError } from '../guest/guest-error';
+import { OperationMetrics } from '../metrics/operation-metrics';
 import { AgentLink } from './agent-link';
 import type { RestorableSnapshot } from '../snapshots/snapshot-opener.service';
 import { describeExit, type RestoreSpec } from '../vmm/domain/vm';
@@ -41,6 +42,7 @@ export class SpawnService {
   constructor(
     private readonly config: DaemonConfig,
     private readonly engine: VmmEngine,
+    private readonly metrics: OperationMetrics,
   ) {}
 
   runDirOf(id: string): string {
@@ -58,13 +60,15 @@ export class SpawnService {
     const cleanup = new CleanupStack();
     const failed = new AbortController();
     const either = AbortSignal.any([signal, failed.signal]);
+    const begun = performance.now();
     const outcomes = await Promise.allSettled(
       ids.map((id) =>
         this.limiter.run(async () => {
+          this.metrics.observePhase('spawn', 'queue', (performance.now() - begun) / 1000);
           either.throwIfAborted();
           try {
             const live = await this.spawnOne(snapshot, id, cleanup, either);
-            if (prewarm) await exercise(live, either);
+            if (prewarm) await this.metrics.timePhase('spawn', 'prewarm', () => exercise(live, either));
             return live;
           } catch (error) {
             failed.abort(error);
@@ -101,11 +105,13 @@ export class SpawnService {
     cleanup: CleanupStack,
     signal: AbortSignal,
   ): Promise<LiveVm> {
+    const lap = this.metrics.laps('spawn');
     const runDir = this.runDirOf(id);
     await mkdir(runDir, { mode: 0o700, recursive: true });
     cleanup.push(() => rm(runDir, { recursive: true, force: true }));
     const vm = await this.engine.restore(restoreSpec(snapshot, id, runDir));
     cleanup.push(() => vm.kill());
+    lap('engine_start');
     const identity = { entropy: randomBytes(64), hostname: id };
     const stop = new AbortController();
     const died = vm.exited.then((exit) => {
@@ -125,6 +131,7 @@ export class SpawnService {
         { cause: error },
       );
     });
+    lap('handshake');
     cleanup.push(() => {
       agent.close();
       return Promise.resolve();

@@ -5,6 +5,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { DomainError, errorChain } from '../../common/errors/domain-error';
 import { syncPath } from '../../common/os/atomic-file';
 import { type Capture, MemoryImageService } from '../memory/memory-image.service';
+import { OperationMetrics, type Operation } from '../metrics/operation-metrics';
 import type { Captured, KnownSums } from '../memory/domain/jobs';
 import { describeExit, type GuestMemoryMap } from '../vmm/domain/vm';
 import { type RunningVm, VmmEngine } from '../vmm/ports/vmm-engine';
@@ -52,6 +53,11 @@ export interface WrittenSnapshot {
   readonly unsettled: boolean;
 }
 
+const OPERATION: Readonly<Record<WritePlan['afterwards'], Operation>> = {
+  resume: 'branch',
+  kill: 'build',
+  hold: 'suspend',
+};
 const MIB = 1024 * 1024;
 const SCRATCH = '.measured';
 /** How long a VM that does not answer any more may take to end. */
@@ -66,6 +72,7 @@ export class SnapshotWriterService {
     private readonly engine: VmmEngine,
     private readonly memory: MemoryImageService,
     private readonly settling: SnapshotSettlingService,
+    private readonly metrics: OperationMetrics,
   ) {}
 
   /**
@@ -73,6 +80,7 @@ export class SnapshotWriterService {
    * runs again (or is killed, if that is planned) when this settles.
    */
   async write(vm: RunningVm, staging: string, plan: WritePlan): Promise<WrittenSnapshot> {
+    const lap = this.metrics.laps(OPERATION[plan.afterwards]);
     const captures: Capture[] = [];
     let killed = false;
     try {
@@ -84,6 +92,7 @@ export class SnapshotWriterService {
       const measure = plan.measureDiff === true ? await this.prepareScratch(map, staging, plan) : undefined;
       if (measure) captures.push(measure);
 
+      lap('prepare');
       const begun = performance.now();
       const taken = await this.whilePaused(vm, plan.afterwards, async () => {
         await vm.saveDeviceState(join(staging, VMSTATE_FILE));
@@ -92,6 +101,7 @@ export class SnapshotWriterService {
         return { measured, captured: await main.run() };
       });
       const pauseMs = Math.round(performance.now() - begun);
+      lap('pause');
       if (plan.afterwards === 'kill') {
         killed = true;
         await vm.kill();
@@ -102,6 +112,7 @@ export class SnapshotWriterService {
         measure === undefined ? undefined : removeScratch(staging),
       ]);
       const manifest = await this.writeManifest(staging, plan, digest, vmstateSha256);
+      lap('finish');
       const diff = plan.pages === 'diverged' ? taken.captured : taken.measured;
       return { manifest, pauseMs, unsettled, ...(diff === undefined ? {} : { diff }) };
     } catch (error) {

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { ImagesModule } from '../images/images.module';
 import { MemoryModule } from '../memory/memory.module';
+import { MetricsModule } from '../metrics/metrics.module';
 import { RegistryModule } from '../registry/registry.module';
 import { VmmModule } from '../vmm/vmm.module';
 import { CompactionService } from './compaction.service';
@@ -20,7 +21,7 @@ import { SnapshotsController } from './snapshots.controller';
 import { SnapshotsService } from './snapshots.service';
 
 @Module({
-  imports: [ImagesModule, MemoryModule, RegistryModule, VmmModule],
+  imports: [ImagesModule, MemoryModule, MetricsModule, RegistryModule, VmmModule],
   controllers: [SnapshotsController],
   providers: [
     CompactionService,
