@@ -5,7 +5,14 @@ import { join, relative } from 'node:path';
 import { mustRun } from './run.mjs';
 
 const STAMP = 'dist/.stamp';
-const SOURCES = ['src', 'guest', 'setup/build-agent.mjs', 'setup/bundle-cli.mjs', 'setup/lib/agent.mjs'];
+const SOURCES = [
+  'src',
+  'host',
+  'guest',
+  'setup/build-agent.mjs',
+  'setup/bundle-cli.mjs',
+  'setup/lib/agent.mjs',
+];
 const CONFIGURATION = [
   '.swcrc',
   'nest-cli.json',
@@ -13,7 +20,7 @@ const CONFIGURATION = [
   'tsconfig.build.json',
   'tsconfig.json',
 ];
-const RESULTS = ['dist/main.js', 'dist/cli.js', 'dist/guest/forkd-agent'];
+const RESULTS = ['dist/main.js', 'dist/cli.js', 'dist/guest/forkd-agent', 'dist/host/forkd-launch'];
 
 /** @typedef {import('./prepare.mjs').Context} Context */
 

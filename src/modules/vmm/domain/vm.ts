@@ -20,6 +20,19 @@ export interface VmPlace {
   readonly runDir: string;
 }
 
+/**
+ * How a VMM's process is to be started: what stands before its command line. Prefixes are put together by joining them,
+ * the outer one first; each ends by becoming, or by starting, the rest of the line.
+ */
+export interface Launch {
+  readonly prefix: readonly string[];
+  /**
+   * Only for a prefix that starts the VMM as a process of its own and then ends, with status 0: tells the VMM's pid, or
+   * undefined when it has ended already.
+   */
+  readonly findPid?: () => Promise<number | undefined>;
+}
+
 export interface BootSpec extends VmPlace {
   readonly machine: MachineSpec;
   readonly kernelPath: string;
@@ -36,6 +49,8 @@ export interface RestoreSpec extends VmPlace {
   readonly memoryPath: string;
   /** Device state made by {@link RunningVm.saveDeviceState} of the same engine. */
   readonly vmstatePath: string;
+  /** As the daemon's own child, with nothing before it, when absent. */
+  readonly launch?: Launch | undefined;
 }
 
 /** One piece of guest memory inside the VMM's address space. */

@@ -13,9 +13,9 @@ import {
 } from '../../domain/vm';
 import { VmmEngine, type RunningVm } from '../../ports/vmm-engine';
 import { kernelArguments, QMP_SOCKET, qemuArguments, tscKhzFromCpuinfo } from './qemu-command';
-import { adoptedProcess, killPid, startQemu } from './qemu-process';
+import { adoptedProcess, killPid, LaunchError, startQemu } from './qemu-process';
 import { QemuProbe, type QemuProbeOptions } from './qemu-probe';
-import { QemuVm } from './qemu-vm';
+import { lastWords, QemuVm } from './qemu-vm';
 import { QmpClient } from './qmp-client';
 
 /** QEMU takes some 10 ms from start to its greeting; past this it hangs. */
@@ -47,7 +47,7 @@ export class QemuEngine extends VmmEngine {
     const { accelerator } = await this.probe();
     const { machine, memoryPath, runDir } = spec;
     const args = qemuArguments({ accelerator, runDir, machine, memoryPath, start: { kind: 'restore' } });
-    return this.launch(spec, args, machine.memSizeMib, spec.vmstatePath);
+    return this.launch(spec, args, machine.memSizeMib, spec);
   }
 
   async adopt(place: VmPlace, pid: number): Promise<RunningVm | undefined> {
@@ -91,18 +91,32 @@ export class QemuEngine extends VmmEngine {
     const kernelArgs = kernelArguments(accelerator, await this.tscKhz, spec.kernelArgs);
     const start = { kind: 'boot' as const, kernelPath, initramfsPath, kernelArgs };
     const args = qemuArguments({ accelerator, runDir, machine, memoryPath, start });
-    return this.launch(spec, args, machine.memSizeMib, undefined);
+    return this.launch(spec, args, machine.memSizeMib, {});
   }
 
   private async launch(
-    place: VmPlace,
+    { runDir }: VmPlace,
     args: readonly string[],
     memSizeMib: number,
-    vmstatePath: string | undefined,
+    { vmstatePath, launch }: Partial<RestoreSpec>,
   ): Promise<QemuVm> {
-    const { process, control } = await startQemu(this.binary, args, place.runDir, vmstatePath);
+    const same = (pid: number): Promise<boolean> => runs(pid, runDir);
+    const { watch, control } = await startQemu({
+      binary: this.binary,
+      args,
+      runDir,
+      vmstatePath,
+      launch,
+      same,
+    }).catch(async (error: unknown) => {
+      if (!(error instanceof LaunchError)) throw error;
+      throw new DomainError(
+        'internal',
+        `QEMU did not start: ${(await lastWords(runDir)) || 'it said nothing'}`,
+      );
+    });
     const qmp = new QmpClient(control);
-    const vm = new QemuVm(process, qmp, place.runDir, memSizeMib * 1024 * 1024);
+    const vm = new QemuVm(watch(qmp.closed), qmp, runDir, memSizeMib * 1024 * 1024);
     try {
       await deadline(qmp.ready(), 'accept commands');
       return vm;

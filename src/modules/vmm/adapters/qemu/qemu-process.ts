@@ -4,28 +4,43 @@ import { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DomainError, errnoOf } from '../../../../common/errors/domain-error';
 import { isAlive } from '../../../../common/os/proc';
+import type { Launch } from '../../domain/vm';
 import { CONTROL_FD, LOG_FILE } from './qemu-command';
 import type { QemuProcess } from './qemu-vm';
 
 /** Where a program given by its bare name is looked for: not where the daemon's own environment says. */
 export const PROGRAM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+interface ProcessEnd {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
 export interface StartedQemu {
-  readonly process: QemuProcess;
+  /**
+   * The process, as soon as somebody can tell its end.
+   * @param controlClosed settles when the control connection is gone.
+   */
+  readonly watch: (controlClosed: Promise<void>) => QemuProcess;
   /** QEMU's control connection. */
   readonly control: Duplex;
 }
 
-/**
- * Starts QEMU as a session of its own, so that it outlives the daemon and no terminal signal reaches it.
- * @param vmstatePath device state to load, opened here and handed over as a file descriptor.
- */
-export async function startQemu(
-  binary: string,
-  args: readonly string[],
-  runDir: string,
-  vmstatePath: string | undefined,
-): Promise<StartedQemu> {
+export interface QemuStartSpec {
+  readonly binary: string;
+  readonly args: readonly string[];
+  readonly runDir: string;
+  /** Device state to load, opened here and handed over as a file descriptor. */
+  readonly vmstatePath?: string | undefined;
+  readonly launch?: Launch | undefined;
+  /** Whether a pid belongs to this QEMU. */
+  readonly same: (pid: number) => Promise<boolean>;
+}
+
+/** Starts QEMU as a session of its own, so that it outlives the daemon and no terminal signal reaches it. */
+export async function startQemu(spec: QemuStartSpec): Promise<StartedQemu> {
+  const { binary, runDir, vmstatePath, launch } = spec;
+  const [program = binary, ...args] = [...(launch?.prefix ?? []), binary, ...spec.args];
   const log = await open(`${runDir}/${LOG_FILE}`, 'a', 0o600);
   const vmstate =
     vmstatePath === undefined
@@ -37,28 +52,51 @@ export async function startQemu(
           });
         });
   try {
-    const child = spawn(binary, args, {
+    const child = spawn(program, args, {
       detached: true,
       cwd: runDir,
       // Nothing of the daemon's environment, which may hold a token, reaches a process that runs foreign code.
       env: { PATH: PROGRAM_PATH },
       stdio: ['ignore', log.fd, log.fd, vmstate?.fd ?? 'ignore', 'pipe'],
     });
-    const ended = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
+    const ended = new Promise<ProcessEnd>((resolve) => {
       child.once('exit', (code, signal) => {
         resolve({ code, signal });
       });
     });
-    await started(child, binary);
+    await started(child, program);
     const control = child.stdio[CONTROL_FD];
-    if (child.pid === undefined || !(control instanceof Duplex)) {
+    const { pid } = child;
+    if (pid === undefined || !(control instanceof Duplex)) {
       throw new DomainError('internal', 'QEMU was started without a control connection');
     }
-    return { process: ownProcess(child, child.pid, ended), control };
+    if (launch?.findPid === undefined) return { watch: () => ownProcess(child, pid, ended), control };
+    const found = await launchedPid(launch.findPid, ended, control);
+    return {
+      watch: (closed) => adoptedProcess(found, closed, () => spec.same(found)),
+      control,
+    };
   } finally {
     await Promise.all([log.close(), vmstate?.close()]);
   }
 }
+
+/** The pid of what a launcher started; the launcher's own words, and QEMU's, are in the log. */
+async function launchedPid(
+  findPid: () => Promise<number | undefined>,
+  launcherEnded: Promise<ProcessEnd>,
+  control: Duplex,
+): Promise<number> {
+  // What the launcher had to say about a failure must not be lost to an error of its connection.
+  const { code } = await launcherEnded;
+  const pid = code === 0 ? await findPid() : undefined;
+  if (pid !== undefined) return pid;
+  control.destroy();
+  throw new LaunchError();
+}
+
+/** QEMU did not start, or ended at once; why is in its log. */
+export class LaunchError extends Error {}
 
 function started(child: ChildProcess, binary: string): Promise<void> {
   return new Promise((resolve, reject) => {

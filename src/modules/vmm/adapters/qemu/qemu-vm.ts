@@ -121,7 +121,7 @@ export class QemuVm extends RunningVm {
 }
 
 /** The end of QEMU's own output; empty when there is none. */
-async function lastWords(runDir: string): Promise<string> {
+export async function lastWords(runDir: string): Promise<string> {
   try {
     const file = await open(`${runDir}/${LOG_FILE}`, 'r');
     try {

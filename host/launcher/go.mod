@@ -1,0 +1,3 @@
+module forkd/launcher
+
+go 1.19
