@@ -12,7 +12,7 @@ import (
 
 func TestHello(t *testing.T) {
 	c := startPlainAgent(t)
-	if c.hello["protocol"] != float64(1) || c.hello["agent"] != version || len(c.hello["capabilities"].([]interface{})) != 4 {
+	if c.hello["protocol"] != float64(1) || c.hello["agent"] != version || len(c.hello["capabilities"].([]interface{})) != 5 {
 		t.Errorf("%+v", c.hello)
 	}
 }

@@ -179,6 +179,8 @@ func validShape(kind, channel byte, length uint32) bool {
 		return (channel == channelStdout || channel == channelStderr) && length == 4
 	case frameCancel:
 		return channel == 0 && length == 0
+	case frameSignal, frameResize:
+		return channel == 0 && length == 4
 	}
 	return false
 }

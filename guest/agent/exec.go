@@ -2,107 +2,12 @@ package main
 
 import (
 	"os"
-	"strings"
 	"syscall"
 	"time"
 )
 
-const (
-	maxOutput = 16 << 20
-	// holderGrace is how long a process in the background that holds the output open is waited for.
-	holderGrace = 200 * time.Millisecond
-	// maxTimeoutMS keeps a time limit within what a timer holds: 31 years.
-	maxTimeoutMS = 1e12
-)
-
-type execParams struct {
-	args        []string
-	env         map[string]string
-	cwd         string
-	user        string
-	timeoutMS   int64 // -1 for no limit
-	stdin       bool
-	outputLimit int64
-}
-
-func (p *execParams) read(r *jsonReader, key string) bool {
-	switch key {
-	case "args":
-		r.array(func() { p.args = append(p.args, r.string()) })
-	case "env":
-		p.env = map[string]string{}
-		r.object(func(name string) { p.env[name] = r.string() })
-	case "cwd":
-		p.cwd = r.string()
-	case "user":
-		p.user = r.string()
-	case "timeout_ms":
-		p.timeoutMS = r.natural()
-	case "stdin":
-		p.stdin = r.bool()
-	case "output_limit":
-		p.outputLimit = r.natural()
-	default:
-		return false
-	}
-	return true
-}
-
-// command is an exec whose params are checked.
-type command struct {
-	path  string
-	args  []string
-	attr  syscall.ProcAttr
-	limit int // bytes of each output channel
-}
-
-func (g *guest) command(p *execParams) (*command, *failure) {
-	if len(p.args) == 0 || p.args[0] == "" {
-		return nil, invalid("args must begin with the name of a program")
-	}
-	for _, arg := range p.args {
-		if strings.IndexByte(arg, 0) >= 0 {
-			return nil, invalid("an argument has a zero byte")
-		}
-	}
-	for name, value := range p.env {
-		if !validEnv(name, value) {
-			return nil, invalid("the environment variable " + quote(name) + " is not valid")
-		}
-	}
-	c := &command{args: p.args, limit: maxOutput}
-	if p.outputLimit < maxOutput {
-		c.limit = int(p.outputLimit)
-	}
-	user := ownAccount()
-	if p.user != "" {
-		var f *failure
-		if user, f = findAccount(p.user); f != nil {
-			return nil, f
-		}
-	}
-	cwd := p.cwd
-	if cwd == "" {
-		cwd = g.workdir
-	}
-	if strings.IndexByte(cwd, 0) >= 0 || cwd[0] != '/' {
-		return nil, invalid("cwd must be an absolute path")
-	}
-	if !directory(cwd) {
-		return nil, invalid("cwd " + quote(cwd) + " is not a directory")
-	}
-	env := g.environment(user, p.user != "", p.env)
-	var f *failure
-	if c.path, f = findProgram(p.args[0], env["PATH"], cwd); f != nil {
-		return nil, f
-	}
-	sys := &syscall.SysProcAttr{Setsid: true}
-	if p.user != "" {
-		sys.Credential = user.credential()
-	}
-	c.attr = syscall.ProcAttr{Dir: cwd, Env: environList(env), Sys: sys}
-	return c, nil
-}
+// holderGrace is how long a process in the background that holds the output open is waited for.
+const holderGrace = 200 * time.Millisecond
 
 // startExec is called on the reading goroutine: standard input that follows finds its queue.
 func (s *server) startExec(st *stream, params []byte) {
@@ -120,10 +25,16 @@ func (s *server) startExec(st *stream, params []byte) {
 	if p.stdin {
 		x.queue = st.openInput()
 	}
-	if f := x.start(c); f != nil {
+	if p.terminal == nil {
+		f = x.start(c)
+	} else {
+		f = x.startInTerminal(c, *p.terminal)
+	}
+	if f != nil {
 		s.fail(st, *f)
 		return
 	}
+	st.program = x
 	s.handOver(st)
 	go x.run(p.timeoutMS)
 }
@@ -136,7 +47,11 @@ type execution struct {
 	queue  *inputQueue
 	input  *os.File
 	stdout *output
-	stderr *output
+	stderr *output // nil in a terminal
+	// terminal is the host's end of the program's terminal, or nil; terminalHeld is the other one. While that is open, a
+	// program that closes its own does not look like one that has ended.
+	terminal     *os.File
+	terminalHeld int
 }
 
 func (x *execution) start(c *command) *failure {
@@ -170,6 +85,14 @@ func (x *execution) start(c *command) *failure {
 	return nil
 }
 
+// outputs are the channels the program has.
+func (x *execution) outputs() []*output {
+	if x.stderr == nil {
+		return []*output{x.stdout}
+	}
+	return []*output{x.stdout, x.stderr}
+}
+
 func startFailure(program string, err error) *failure {
 	code := "invalid"
 	switch err {
@@ -184,8 +107,9 @@ func startFailure(program string, err error) *failure {
 
 // run waits for the program's end, which the time limit or the host may bring about, and answers.
 func (x *execution) run(timeoutMS int64) {
-	go x.stdout.pump()
-	go x.stderr.pump()
+	for _, o := range x.outputs() {
+		go o.pump()
+	}
 	if x.queue != nil {
 		go x.feed()
 	}
@@ -214,6 +138,9 @@ func (x *execution) run(timeoutMS int64) {
 	if timer != nil {
 		timer.Stop()
 	}
+	if x.terminal != nil {
+		syscall.Close(x.terminalHeld)
+	}
 	if x.queue != nil {
 		x.queue.close()
 		x.input.Close()
@@ -233,20 +160,36 @@ func (x *execution) run(timeoutMS int64) {
 	x.server.respond(x.stream, x.result(timedOut))
 }
 
-func (x *execution) kill() { x.server.children.kill(x.child, syscall.SIGKILL, true) }
+func (x *execution) kill() {
+	if x.terminal != nil {
+		x.signalForeground(syscall.SIGKILL)
+	}
+	x.server.children.kill(x.child, syscall.SIGKILL, true)
+}
+
+// signal is the host's: to what is in the foreground of the terminal, else to the program's group, as a terminal would.
+func (x *execution) signal(signal syscall.Signal) {
+	if x.terminal != nil && x.signalForeground(signal) {
+		return
+	}
+	x.server.children.kill(x.child, signal, true)
+}
 
 // settleOutput waits until all output was sent. What a process in the background writes after the grace is not waited for.
 func (x *execution) settleOutput() {
 	grace := time.NewTimer(holderGrace)
 	defer grace.Stop()
-	for _, o := range []*output{x.stdout, x.stderr} {
+	outputs := x.outputs()
+	for _, o := range outputs {
 		select {
 		case <-o.done:
 		case <-grace.C:
-			x.stdout.finish()
-			x.stderr.finish()
-			<-x.stdout.done
-			<-x.stderr.done
+			for _, o := range outputs {
+				o.finish()
+			}
+			for _, o := range outputs {
+				<-o.done
+			}
 			return
 		}
 	}
@@ -267,7 +210,7 @@ func (x *execution) result(timedOut bool) []byte {
 	b = append(b, `,"stdout_truncated":`...)
 	b = appendBool(b, x.stdout.truncated)
 	b = append(b, `,"stderr_truncated":`...)
-	b = appendBool(b, x.stderr.truncated)
+	b = appendBool(b, x.stderr != nil && x.stderr.truncated)
 	return append(b, '}')
 }
 
@@ -276,7 +219,7 @@ const giveBackAt = windowSize / 4
 
 // feed writes standard input. What a program that closed it does not take is dropped, and given back all the same.
 func (x *execution) feed() {
-	taken, broken := 0, false
+	taken, broken, newLine := 0, false, true
 	for {
 		piece, ok := x.queue.take()
 		if !ok {
@@ -285,12 +228,16 @@ func (x *execution) feed() {
 		if !broken {
 			_, err := x.input.Write(piece)
 			broken = err != nil
+			newLine = piece[len(piece)-1] == '\n'
 		}
 		if taken += len(piece); taken >= giveBackAt {
 			x.queue.consumed(taken)
 			x.stream.giveBack(taken)
 			taken = 0
 		}
+	}
+	if x.terminal != nil && !broken && !x.stream.isDetached() {
+		typeEnd(x.input, newLine)
 	}
 	x.input.Close()
 }

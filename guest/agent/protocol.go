@@ -10,6 +10,8 @@ const (
 	frameEnd      = 6
 	frameCancel   = 7
 	framePart     = 8
+	frameSignal   = 9
+	frameResize   = 10
 )
 
 const (

@@ -67,6 +67,14 @@ func (r *reaper) kill(c *child, sig syscall.Signal, group bool) {
 	_ = syscall.Kill(pid, sig)
 }
 
+// signalGroup signals a group of the session a child leads, while that child was not reaped: as long as it leads the
+// session, its terminal names no group of another. False when there is no such group.
+func (r *reaper) signalGroup(leader *child, group int, sig syscall.Signal) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !leader.reaped && syscall.Kill(-group, sig) == nil
+}
+
 // run reaps all that have ended whenever any has: signals that come close together are one.
 func (r *reaper) run(ended <-chan os.Signal) {
 	for range ended {

@@ -37,7 +37,7 @@ func newServer(port transport, g *guest, children *reaper, runtimes []*warmRunti
 func helloMessage(runtimes []*warmRuntime) []byte {
 	b := append([]byte(nil), `{"protocol":1,"agent":`...)
 	b = appendJSONString(b, []byte(version))
-	b = append(b, `,"capabilities":["identity","ping","exec","eval"],"runtimes":[`...)
+	b = append(b, `,"capabilities":["identity","ping","exec","eval","exec-stream"],"runtimes":[`...)
 	for i, r := range runtimes {
 		if i > 0 {
 			b = append(b, ',')
@@ -107,6 +107,12 @@ func (s *server) onFrame(f frame) bool {
 		st.cancel()
 	case frameWindow:
 		st.grant(f.channel, getUint32(f.payload))
+	case frameSignal:
+		return st.signal(getUint32(f.payload))
+	case frameResize:
+		if cells := getUint32(f.payload); st.program != nil {
+			st.program.resize(terminalSize{rows: uint16(cells >> 16), cols: uint16(cells)})
+		}
 	case frameData, frameEnd:
 		input := st.inputQueue()
 		if input == nil {

@@ -1,6 +1,9 @@
 package main
 
-import "sync"
+import (
+	"sync"
+	"syscall"
+)
 
 // stream is one open request of a connection.
 type stream struct {
@@ -11,6 +14,8 @@ type stream struct {
 	cancelled chan struct{}
 	// inline: the request is still in the hands of the reading goroutine.
 	inline bool
+	// program runs for the request; the reading goroutine's own.
+	program *execution
 
 	mu       sync.Mutex
 	changed  *sync.Cond // credit came, or nothing needs credit any more
@@ -39,6 +44,19 @@ func (s *stream) cancel() {
 	s.mu.Unlock()
 }
 
+const maxSignal = 64
+
+// signal hands a signal to the program; false for a number that is none. A request without a program hears nothing.
+func (s *stream) signal(number uint32) bool {
+	if number == 0 || number > maxSignal {
+		return false
+	}
+	if s.program != nil {
+		s.program.signal(syscall.Signal(number))
+	}
+	return true
+}
+
 // detach lets the method go on with nobody listening; its standard input ends.
 func (s *stream) detach() {
 	s.mu.Lock()
@@ -49,6 +67,12 @@ func (s *stream) detach() {
 	if input != nil {
 		input.end()
 	}
+}
+
+func (s *stream) isDetached() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.detached
 }
 
 // grant takes credit the host gave back.
