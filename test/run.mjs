@@ -6,8 +6,8 @@ import { join } from 'node:path';
 
 const root = new URL('../build/test/', import.meta.url).pathname;
 /** Folders in the order they run; those with real VMs come last and run one file at a time. */
-const ALL = ['unit', 'contract', 'e2e', 'faults'];
-const WITH_VMS = new Set(['e2e', 'faults']);
+const ALL = ['unit', 'contract', 'e2e', 'faults', 'host'];
+const WITH_VMS = new Set(['e2e', 'faults', 'host']);
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !ALL.includes(name));
 if (unknown.length > 0) {

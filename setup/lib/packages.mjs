@@ -35,6 +35,12 @@ export const REQUIREMENTS = [
     suits: hasVenv,
     onlyFor: 'test',
   },
+  {
+    package: 'mmdebstrap',
+    commands: ['mmdebstrap'],
+    reason: 'makes the host that tests run in',
+    onlyFor: 'test',
+  },
 ];
 
 /** @param {Purpose} purpose @returns {readonly Requirement[]} */
