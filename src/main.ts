@@ -55,7 +55,11 @@ class MainModule {}
 async function start(flags: Flags): Promise<void> {
   const config = loadConfig(flags, process.env);
   const { serve } = await import('./serve.js');
-  await serve(config);
+  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID } = process.env;
+  // What the daemon starts has nothing to tell the service manager.
+  for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID'])
+    Reflect.deleteProperty(process.env, name);
+  await serve(config, { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID });
 }
 
 /** Commander has already printed what is to be said. */

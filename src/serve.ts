@@ -5,6 +5,7 @@ import { createApp, reloadFiles } from './app.factory';
 import type { DaemonConfig } from './common/config/daemon-config';
 import { DomainError, errnoOf, errorMessage } from './common/errors/domain-error';
 import { SingleInstance } from './common/lifecycle/single-instance';
+import { type ServiceEnvironment, SystemdNotifier } from './common/os/systemd-notify';
 import { VERSION } from './common/version';
 
 /** How long requests in flight may take after a stop signal. */
@@ -14,27 +15,35 @@ const DRAIN_MS = 30_000;
  * Runs the daemon until SIGTERM or SIGINT; then stops accepting, lets requests end and returns. SIGHUP opens the audit log
  * anew and reads token and certificate again.
  *
+ * @param service what the service manager said in the environment; it is told how the daemon is.
  * @throws errors of the start, whose message says what to change.
  */
-export async function serve(config: DaemonConfig): Promise<void> {
+export async function serve(config: DaemonConfig, service: ServiceEnvironment = {}): Promise<void> {
   // First of all: what another daemon uses must not be touched, not even by reading what it is about to write.
   const instance = await SingleInstance.claim(config);
+  const logger = new Logger('Daemon');
+  const notifier = SystemdNotifier.fromEnvironment(service, (text) => {
+    logger.warn(text);
+  });
   try {
-    await run(config);
+    await run(config, logger, notifier);
   } finally {
+    await notifier.close();
     await instance.release();
   }
 }
 
-async function run(config: DaemonConfig): Promise<void> {
-  const logger = new Logger('Daemon');
+async function run(config: DaemonConfig, logger: Logger, notifier: SystemdNotifier): Promise<void> {
   let app: NestFastifyApplication | undefined;
   // Whoever reads that the daemon listens may send a signal at once, so they are heard before it says so.
   const reload = (): void => {
-    if (!app) return;
-    void reloadFiles(app).then(() => {
-      logger.log('SIGHUP received, audit log opened anew, token and certificate read again');
-    });
+    const target = app;
+    if (!target) return;
+    void notifier
+      .reload(() => reloadFiles(target))
+      .then(() => {
+        logger.log('SIGHUP received, audit log opened anew, token and certificate read again');
+      });
   };
   process.on('SIGHUP', reload);
   const stop = stopSignal();
@@ -42,7 +51,9 @@ async function run(config: DaemonConfig): Promise<void> {
     app = await createApp(config);
     try {
       logger.log(`forkd-controller ${VERSION} listening on ${await listen(app, config)}`);
+      notifier.ready();
       logger.log(`${await stop} received, finishing requests (at most ${DRAIN_MS / 1000} s)`);
+      notifier.stopping();
     } finally {
       await drain(app);
     }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { ConfigError } from './config-error';
@@ -18,6 +19,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface HostFacts {
   readonly uid: number;
   readonly cwd: string;
+  /** Whether a file is there; looks when absent. */
+  readonly exists?: (path: string) => boolean;
 }
 
 /** A day: a token that must work for longer is no old token. */
@@ -34,7 +37,7 @@ interface Given {
 }
 
 /**
- * Makes the daemon's settings out of flags, environment and defaults; a flag beats the environment. Touches no file.
+ * Makes the daemon's settings out of flags, environment and defaults; a flag beats the environment. Changes and reads no file.
  *
  * @throws ConfigError naming the flag or variable, its value and what is allowed.
  */
@@ -60,7 +63,7 @@ export function loadConfig(flags: Flags, env: Environment, host: HostFacts = hos
     snapshotRoot,
     auditLogPath: path('audit-log') ?? '/var/log/forkd/audit.log',
     auditRequired: parseSwitch(given('audit-required')),
-    tokenFile: path('token-file'),
+    tokenFile: path('token-file') ?? credential('token', env, host),
     tokenGraceSecs: parseGrace(given('token-grace')),
     tlsCert: path('tls-cert'),
     tlsKey: path('tls-key'),
@@ -83,6 +86,14 @@ export function isLoopback(address: string): boolean {
 
 function hostFacts(): HostFacts {
   return { uid: process.getuid?.() ?? 0, cwd: process.cwd() };
+}
+
+/** A credential that systemd hands to the service (LoadCredential=), if there is one of that name. */
+function credential(name: string, env: Environment, host: HostFacts): string | undefined {
+  const directory = env.CREDENTIALS_DIRECTORY;
+  if (directory === undefined || directory === '') return undefined;
+  const path = join(directory, name);
+  return (host.exists ?? existsSync)(path) ? path : undefined;
 }
 
 /** An empty variable is refused: FORKD_TOKEN_FILE= must not quietly switch authentication off. */

@@ -37,7 +37,7 @@ export const SETTINGS = [
     'FORKD_TOKEN_FILE',
     'path',
     'file with the bearer token, at least 16 bytes; needed to listen beyond loopback',
-    'none: everyone who can connect may do everything',
+    "systemd's credential token, if given; else none: everyone who can connect may do everything",
   ),
   setting(
     'token-grace',

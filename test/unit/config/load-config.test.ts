@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ConfigError } from '../../../src/common/config/config-error';
-import { type Environment, type Flags, isLoopback, loadConfig } from '../../../src/common/config/load-config';
+import {
+  type Environment,
+  type Flags,
+  type HostFacts,
+  isLoopback,
+  loadConfig,
+} from '../../../src/common/config/load-config';
 import { SETTINGS } from '../../../src/common/config/settings';
 
 /** Values of the settings that are no paths. */
@@ -13,8 +19,9 @@ const VALUES: Readonly<Record<string, string>> = {
   'audit-required': 'true',
 };
 
-const ROOT = { uid: 0, cwd: '/srv' };
-const load = (flags: Flags = {}, env: Environment = {}, host = ROOT) => loadConfig(flags, env, host);
+const ROOT = { uid: 0, cwd: '/srv', exists: () => false };
+const load = (flags: Flags = {}, env: Environment = {}, host: HostFacts = ROOT) =>
+  loadConfig(flags, env, host);
 
 function refused(flags: Flags, env: Environment, ...texts: RegExp[]): void {
   assert.throws(
@@ -140,6 +147,17 @@ describe('loadConfig', () => {
   it('needs certificate and key together', () => {
     refused({ 'tls-cert': '/c' }, {}, /--tls-key is missing/);
     refused({}, { FORKD_TLS_KEY: '/k' }, /--tls-cert is missing/);
+  });
+
+  it("takes systemd's credential as token file, unless another is named", () => {
+    const env = { CREDENTIALS_DIRECTORY: '/run/credentials/forkd' };
+    const host = { ...ROOT, exists: (path: string) => path === '/run/credentials/forkd/token' };
+    assert.equal(load({}, env, host).tokenFile, '/run/credentials/forkd/token');
+    assert.equal(load({ bind: '0.0.0.0:1' }, env, host).bindHost, '0.0.0.0');
+    assert.equal(load({}, { ...env, FORKD_TOKEN_FILE: '/t' }, host).tokenFile, '/t');
+    // Other credentials may be there, but no token.
+    assert.equal(load({}, env).tokenFile, undefined);
+    assert.equal(load({}, {}, host).tokenFile, undefined);
   });
 
   it('refuses to be reachable by others without a token', () => {
