@@ -28,6 +28,9 @@ export const REQUIREMENTS = [
   { package: 'golang-go', commands: ['go'], reason: 'builds the guest agent', suits: isRecentGo },
   { package: 'iproute2', commands: ['ip'], reason: 'connects VMs to the network' },
   { package: 'nftables', commands: ['nft'], reason: 'keeps the networks of VMs apart' },
+  { package: 'openssl', commands: ['openssl'], reason: 'makes certificates and checks TLS', onlyFor: 'test' },
+  { package: 'curl', commands: ['curl'], reason: 'asks as other clients do', onlyFor: 'test' },
+  { package: 'logrotate', commands: ['logrotate'], reason: 'rotates the audit log', onlyFor: 'test' },
   {
     package: 'python3-venv',
     commands: ['python3'],

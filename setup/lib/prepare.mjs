@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { installPackages } from './apt.mjs';
 import { build } from './build.mjs';
 import { checkMachine } from './machine.mjs';
+import { unpackPromtool } from './promtool.mjs';
 import { installModules } from './npm.mjs';
 import { Reporter } from './reporter.mjs';
 import { Log } from './run.mjs';
@@ -36,7 +37,7 @@ export async function prepare({ purpose, yes, print }) {
     ['distribution packages', installPackages],
     ['npm packages', installModules],
   ];
-  if (purpose !== 'test') steps.push(['build', build]);
+  steps.push(purpose === 'test' ? ['promtool', unpackPromtool] : ['build', build]);
   const context = {
     root: fileURLToPath(new URL('../..', import.meta.url)),
     purpose,

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { TEST_TOKEN, TestApp } from '../support/app';
 import { familiesIn, samplesIn, valueOf } from '../support/exposition';
@@ -96,6 +99,31 @@ describe('a scrape', () => {
       const answer = await app.send('GET', '/metrics', { headers: { authorization } });
       assert.equal(answer.status, 200);
       assert.match(answer.text, /^forkd_build_info/m);
+    } finally {
+      await app.close();
+    }
+  });
+});
+
+describe('the text of /metrics', () => {
+  it('is what Prometheus reads, its own checks find only the names that clients of forkd know', async () => {
+    const app = await TestApp.start({ controllers: [ThingController] });
+    try {
+      await app.send('POST', '/t/things/x/ping');
+      const { text } = await app.send('GET', '/metrics');
+      const promtool = spawn('promtool', ['check', 'metrics'], {
+        env: { PATH: `${join(process.cwd(), '.tools')}:/usr/bin:/usr/local/bin` },
+      });
+      let complaints = '';
+      for (const stream of [promtool.stdout, promtool.stderr]) {
+        stream.on('data', (chunk: Buffer) => {
+          complaints += chunk.toString();
+        });
+      }
+      promtool.stdin.end(text);
+      await once(promtool, 'close');
+      const lines = complaints.split('\n').filter((line) => line !== '' && !line.startsWith('nodejs_'));
+      assert.deepEqual(lines, ['forkd_snapshots_total non-counter metrics should not have "_total" suffix']);
     } finally {
       await app.close();
     }

@@ -47,6 +47,11 @@ export class HttpAdapter extends FastifyAdapter {
     await this.tls?.reload();
   }
 
+  /** The end of the validity of the server's certificate; undefined for plain HTTP. */
+  get certificateValidTo(): Date | undefined {
+    return this.tls?.validTo;
+  }
+
   /** Nest would load a middleware engine here, which costs every request and is not used. */
   override init(): Promise<void> {
     return Promise.resolve();

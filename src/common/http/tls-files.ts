@@ -31,6 +31,11 @@ export class TlsFiles {
     return this.pair.options;
   }
 
+  /** The end of the validity of the certificate in use. */
+  get validTo(): Date {
+    return this.pair.validTo;
+  }
+
   /** Gives the server every new pair for its new connections, as long as it listens. */
   follow(server: Server): void {
     this.server = server;

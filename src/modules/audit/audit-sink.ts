@@ -30,6 +30,11 @@ export class AuditSink {
     return this.problem;
   }
 
+  /** How many lines are not in the file yet. */
+  get waiting(): number {
+    return this.queue.length;
+  }
+
   /** How many lines were not written when they should have been, whether or not they were later. */
   get failures(): number {
     return this.failed;

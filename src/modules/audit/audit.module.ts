@@ -29,6 +29,11 @@ export class AuditModule implements OnApplicationShutdown {
       'Audit lines that could not be written when they should have been.',
       () => sink.failures,
     );
+    metrics.addGauge(
+      'forkd_audit_lines_waiting',
+      'Audit lines that are not in the file yet.',
+      () => sink.waiting,
+    );
   }
 
   /** After the last response, so that its line is in. */

@@ -1,5 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { Counter, Histogram } from 'prom-client';
+import { HttpAdapterHost } from '@nestjs/core';
+import { Counter, Gauge, Histogram } from 'prom-client';
+import { HttpAdapter } from '../../common/http/http-adapter';
 import { type FinishedRequest, RequestPipeline } from '../../common/http/request-pipeline';
 import { MetricsService } from './metrics.service';
 
@@ -13,7 +15,7 @@ export class RequestMetrics {
   private readonly total: Counter;
   private readonly duration: Histogram;
 
-  constructor(pipeline: RequestPipeline, { registry }: MetricsService) {
+  constructor(pipeline: RequestPipeline, { registry }: MetricsService, host: HttpAdapterHost) {
     const registers = [registry];
     this.total = new Counter({
       name: 'forkd_http_requests_total',
@@ -27,6 +29,17 @@ export class RequestMetrics {
       labelNames: ['method', 'route'],
       buckets: BUCKETS,
       registers,
+    });
+    new Gauge({
+      name: 'forkd_tls_certificate_expiry_timestamp_seconds',
+      help: 'When the certificate in use expires; absent for plain HTTP.',
+      registers,
+      collect() {
+        const adapter: unknown = host.httpAdapter;
+        const end = adapter instanceof HttpAdapter ? adapter.certificateValidTo : undefined;
+        if (end === undefined) this.remove();
+        else this.set(end.getTime() / 1000);
+      },
     });
     pipeline.onFinished((finished) => {
       this.observe(finished);
