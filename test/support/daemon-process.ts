@@ -46,10 +46,20 @@ export class DaemonProcesses {
     });
   }
 
-  /** Runs `serve` until it has said where it listens. */
-  async serve(args: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<DaemonProcess> {
-    const stdio: ['ignore', 'pipe', 'inherit'] = ['ignore', 'pipe', 'inherit'];
-    const child = spawn(process.execPath, [MAIN, 'serve', ...args], { env: this.environment(env), stdio });
+  /**
+   * Runs `serve` until it has said where it listens.
+   *
+   * @param preload a module that Node loads first; the process then also takes messages.
+   */
+  async serve(args: string[] = [], env: NodeJS.ProcessEnv = {}, preload?: string): Promise<DaemonProcess> {
+    const child = spawn(
+      process.execPath,
+      [...(preload === undefined ? [] : ['--require', preload]), MAIN, 'serve', ...args],
+      {
+        env: this.environment(env),
+        stdio: ['ignore', 'pipe', 'inherit', ...(preload === undefined ? [] : (['ipc'] as const))],
+      },
+    );
     this.running.add(child);
     child.once('close', () => this.running.delete(child));
     const daemon = new DaemonProcess(child);
@@ -95,7 +105,8 @@ export class DaemonProcess {
     for (;;) {
       const match = text.exec(this.text);
       if (match !== null) return match[1] ?? match[0];
-      assert.equal(this.child.exitCode, null, `the daemon ended: ${this.text}`);
+      const { exitCode, signalCode } = this.child;
+      assert.deepEqual([exitCode, signalCode], [null, null], `the daemon ended: ${this.text}`);
       await new Promise<void>((resolve) => {
         this.wake.push(resolve);
       });

@@ -1,9 +1,42 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import fsPromises, {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { DiskStateFile } from '../../../src/modules/registry/adapters/disk-state-file';
+
+/** Lets fsync of a path fail, as a disk that is breaking does. */
+function failingSyncs(failing: string): { pause(): void; resume(): void; end(): void } {
+  const { open } = fsPromises;
+  let on = true;
+  fsPromises.open = async (...args) => {
+    const handle = await open(...args);
+    if (on && args[0] === failing) {
+      handle.sync = () => Promise.reject(Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }));
+    }
+    return handle;
+  };
+  return {
+    pause: () => {
+      on = false;
+    },
+    resume: () => {
+      on = true;
+    },
+    end: () => {
+      fsPromises.open = open;
+    },
+  };
+}
 
 let directory: string;
 let path: string;
@@ -29,6 +62,34 @@ describe('DiskStateFile', () => {
     await file.replace('two');
     assert.equal(await file.read(), 'two');
     assert.equal((await stat(path)).mode & 0o777, 0o600);
+    assert.deepEqual(await readdir(join(directory, 'lib')), ['state.json']);
+  });
+
+  it('removes what a daemon that was killed had half written', async () => {
+    await mkdir(join(directory, 'lib'));
+    await writeFile(join(directory, 'lib/state.json.tmp'), '{"snapsh');
+    await writeFile(path, 'whole');
+    assert.equal(await new DiskStateFile(path).read(), 'whole');
+    assert.deepEqual(await readdir(join(directory, 'lib')), ['state.json']);
+  });
+
+  it('has the old text again when the new one cannot be made durable', async () => {
+    const file = new DiskStateFile(path);
+    await file.read();
+    const fail = failingSyncs(join(directory, 'lib'));
+    try {
+      await assert.rejects(file.replace('never'), /EIO/);
+      await assert.rejects(readFile(path), /ENOENT/);
+      fail.pause();
+      await file.replace('old');
+      fail.resume();
+      await assert.rejects(file.replace('new'), /EIO/);
+      assert.equal(await readFile(path, 'utf8'), 'old');
+    } finally {
+      fail.end();
+    }
+    await file.replace('new');
+    assert.equal(await file.read(), 'new');
     assert.deepEqual(await readdir(join(directory, 'lib')), ['state.json']);
   });
 

@@ -7,7 +7,7 @@ export abstract class StateFile {
   /**
    * Replaces the text so that a crash leaves the old or the new one; settles when it is durable. Never called twice at once.
    *
-   * @throws system errors; the old text is then still there, or the new one is.
+   * @throws system errors; the old text is then there, as far as the disk allows.
    */
   abstract replace(text: string): Promise<void>;
 }
