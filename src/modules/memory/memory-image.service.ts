@@ -3,10 +3,11 @@ import { copyFile } from 'node:fs/promises';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { DomainError, errnoOf, errorMessage } from '../../common/errors/domain-error';
 import { runProcess } from '../../common/os/run-process';
+import { hasSoftDirty } from '../../common/os/soft-dirty';
 import type { ApplyJob, Captured, CaptureJob, DigestJob, FinishedCapture } from './domain/jobs';
 import { MemoryThreads } from './memory-threads';
 
-/** A capture whose files are open: what is left to do in the VM's pause is only the copying. */
+/** A capture whose files are open: what is left to do in the VM's pause is only the copying, or what of it cannot be done before. */
 export interface Capture {
   /** Copies the pages; the VM must be paused. */
   run(): Promise<Captured>;
@@ -20,6 +21,7 @@ export interface Capture {
 @Injectable()
 export class MemoryImageService implements OnModuleDestroy {
   private readonly threads = new MemoryThreads();
+  private softDirty: Promise<boolean> | undefined;
 
   /**
    * Opens a capture of a VM's memory; see {@link CaptureJob}.
@@ -39,6 +41,7 @@ export class MemoryImageService implements OnModuleDestroy {
     try {
       const { needsImage } = await thread.next('ready', { kind: 'capture', ...job });
       if (needsImage) await copied;
+      if (job.live === true) await thread.next('precopied', 'precopy');
     } catch (error) {
       await close();
       throw readable(error);
@@ -53,6 +56,11 @@ export class MemoryImageService implements OnModuleDestroy {
       },
       close,
     };
+  }
+
+  /** Whether the kernel tells which pages a process writes, so that a live capture can copy before the pause. */
+  canCaptureLive(): Promise<boolean> {
+    return (this.softDirty ??= hasSoftDirty().catch(() => false));
   }
 
   /** Makes an image durable and tells its digest; writes its leaves where a path is given. */

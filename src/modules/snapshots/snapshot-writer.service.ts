@@ -26,6 +26,8 @@ export interface WritePlan {
   readonly guest: SnapshotManifest['guest'];
   /** Every page of the guest, or a copy of what it was started from and the pages that diverged. */
   readonly pages: 'all' | 'diverged';
+  /** Copies what diverged while the VM runs, and pauses it only for what it wrote meanwhile, where the host can. */
+  readonly live?: boolean;
   /** False for a VM that began with empty memory. */
   readonly hasBase: boolean;
   /** Leaves and digest of what the VM was started from. */
@@ -49,6 +51,8 @@ export interface WrittenSnapshot {
   readonly pauseMs: number;
   /** The diverged pages, where they were captured. */
   readonly diff?: Captured;
+  /** Why a live snapshot copied all that diverged inside the pause. */
+  readonly notLive?: string;
   /** The image has still to be brought to disk. */
   readonly unsettled: boolean;
 }
@@ -60,6 +64,8 @@ const OPERATION: Readonly<Record<WritePlan['afterwards'], Operation>> = {
 };
 const MIB = 1024 * 1024;
 const SCRATCH = '.measured';
+const NO_SOFT_DIRTY =
+  "this host's kernel does not tell which pages a process writes (CONFIG_MEM_SOFT_DIRTY is not set)";
 /** How long a VM that does not answer any more may take to end. */
 const END_DEADLINE_MS = 2000;
 
@@ -87,7 +93,8 @@ export class SnapshotWriterService {
       const map = await vm.guestMemory();
       const unsettled =
         plan.settleLater === true && (await this.settling.secureBase(map.backingPath, staging));
-      const main = await this.prepare(map, staging, plan, unsettled);
+      const live = plan.live === true && (await this.memory.canCaptureLive());
+      const main = await this.prepare(map, staging, plan, { unsettled, live });
       captures.push(main);
       const measure = plan.measureDiff === true ? await this.prepareScratch(map, staging, plan) : undefined;
       if (measure) captures.push(measure);
@@ -114,7 +121,14 @@ export class SnapshotWriterService {
       const manifest = await this.writeManifest(staging, plan, digest, vmstateSha256);
       lap('finish');
       const diff = plan.pages === 'diverged' ? taken.captured : taken.measured;
-      return { manifest, pauseMs, unsettled, ...(diff === undefined ? {} : { diff }) };
+      const notLive = plan.live === true && !live ? NO_SOFT_DIRTY : taken.captured.notLive;
+      return {
+        manifest,
+        pauseMs,
+        unsettled,
+        ...(diff === undefined ? {} : { diff }),
+        ...(notLive === undefined ? {} : { notLive }),
+      };
     } catch (error) {
       // One that cannot be resumed has ended, which is told below.
       if (plan.afterwards === 'hold') await resume(vm).catch(() => undefined);
@@ -151,7 +165,7 @@ export class SnapshotWriterService {
     map: GuestMemoryMap,
     staging: string,
     plan: WritePlan,
-    unsettled: boolean,
+    { unsettled, live }: { readonly unsettled: boolean; readonly live: boolean },
   ): Promise<Capture> {
     const overBase = plan.hasBase && plan.pages === 'diverged';
     const hasDiff = unsettled || plan.parent !== undefined;
@@ -165,6 +179,7 @@ export class SnapshotWriterService {
       ...(plan.baseSums === undefined ? {} : { baseSums: plan.baseSums }),
       ...(overBase ? { basePath: map.backingPath } : {}),
       ...(hasDiff ? { diffPath: join(staging, DIFF_FILE) } : {}),
+      live,
       durable: !unsettled,
     });
   }

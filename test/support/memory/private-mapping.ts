@@ -1,12 +1,13 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import type { SourceRegion } from '../../../src/modules/memory/domain/jobs';
 import { PAGE_BYTES } from '../../../src/modules/memory/domain/pagemap';
+import { until } from '../until';
 
 const PROGRAM = join(resolve(__dirname, '..', '..', '..', '..'), 'test/support/memory/private_mapping.py');
 
@@ -39,6 +40,40 @@ export class PrivateMapping {
   /** Touches a page, which stays the file's. */
   read(page: number): Promise<void> {
     return this.tell(`read ${page}`);
+  }
+
+  /** Gives a page back, which then is the file's again. */
+  discard(page: number): Promise<void> {
+    return this.tell(`discard ${page}`);
+  }
+
+  /** Writes and gives back pages at random from now on. */
+  churn(): Promise<void> {
+    return this.tell('churn');
+  }
+
+  /** Stops all its threads, as a VM is paused. */
+  async pause(): Promise<void> {
+    process.kill(this.pid, 'SIGSTOP');
+    await until(async () => /^State:\s+T/m.test(await readFile(`/proc/${this.pid}/status`, 'utf8')));
+  }
+
+  /** What it sees in its mapping; nothing of that is changed by looking. */
+  async memory(): Promise<Buffer> {
+    const memory = await open(`/proc/${this.pid}/mem`, 'r');
+    try {
+      const parts = this.regions.map(async ({ address, length }) => {
+        const part = Buffer.alloc(length);
+        for (let done = 0; done < length;) {
+          const { bytesRead } = await memory.read(part, done, length - done, Number(address) + done);
+          done += bytesRead;
+        }
+        return part;
+      });
+      return Buffer.concat(await Promise.all(parts));
+    } finally {
+      await memory.close();
+    }
   }
 
   async kill(): Promise<void> {

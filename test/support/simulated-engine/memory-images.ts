@@ -33,6 +33,11 @@ export class SimulatedMemoryImages extends MemoryImageService {
     super();
   }
 
+  /** A host whose kernel tells nothing. */
+  override canCaptureLive(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   override async prepareCapture(job: Omit<CaptureJob, 'kind'>): Promise<Capture> {
     if (job.basePath !== undefined) await this.copy(job.basePath, job.imagePath);
     await this.pass('memory.prepare', job.imagePath);
@@ -49,7 +54,11 @@ export class SimulatedMemoryImages extends MemoryImageService {
         const all = Array.from({ length: USED_PAGES }, (_, page) => page);
         const pages = job.pages === 'all' ? all : diverged;
         for (const page of pages) writeSync(fd, memory.read(page), 0, PAGE_BYTES, page * PAGE_BYTES);
-        return { divergedBytes: diverged.length * PAGE_BYTES, copyMs: 0 };
+        return {
+          divergedBytes: diverged.length * PAGE_BYTES,
+          copiedBytes: pages.length * PAGE_BYTES,
+          copyMs: 0,
+        };
       },
       finish: async (): Promise<FinishedCapture> => {
         await this.pass('memory.finish', job.imagePath);

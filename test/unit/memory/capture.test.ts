@@ -175,6 +175,28 @@ describe('capturing the memory of a process', () => {
     assert.equal(result.digest, await service.digest(image));
   });
 
+  it('gives the same image when it is live, and says why it was not where the kernel cannot tell', async () => {
+    await write(CHANGES);
+    const session = await service.prepareCapture(job({ basePath: base, live: true }));
+    await write([
+      [2, 9],
+      [60, 6],
+    ]);
+    const { divergedBytes, notLive } = await session.run();
+    await write([[5, 5]]);
+    const { digest } = await session.finish();
+    await session.close();
+    assert.ok(
+      (await readFile(image)).equals(
+        expected(true, [...CHANGES.filter(([page]) => page !== 2), [2, 9], [60, 6]]),
+      ),
+    );
+    assert.equal(digest, await service.digest(image));
+    assert.equal(divergedBytes, (CHANGES.length + 1) * PAGE_BYTES);
+    if (await service.canCaptureLive()) assert.equal(notLive, undefined);
+    else assert.match(notLive ?? '', /the kernel does not mark what is written/);
+  });
+
   it('sees the same state at each capture, as nothing is tracked or reset', async () => {
     await write(CHANGES);
     const first = await capture({ basePath: base });

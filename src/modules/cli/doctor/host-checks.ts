@@ -6,7 +6,7 @@ import { bootId } from '../../../common/os/proc';
 import { runProcess } from '../../../common/os/run-process';
 import { type Check, fail, type Finding, pass, warn } from './check';
 import { atLeast, cgroupMount, versionIn } from './parse';
-import { hasSoftDirty } from './soft-dirty';
+import { hasSoftDirty } from '../../../common/os/soft-dirty';
 
 const OLDEST_NODE = [20, 19] as const;
 /** The first QEMU whose microvm machine has all that the daemon asks of it. */

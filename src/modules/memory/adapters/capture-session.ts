@@ -1,11 +1,12 @@
 import { closeSync, constants, fsyncSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
 import { CHUNK_BYTES, chunkCount, digestOf } from '../domain/digest';
 import type { Captured, CaptureJob, SourceRegion } from '../domain/jobs';
-import { divergedRuns, PAGE_BYTES, type PageRun } from '../domain/pagemap';
+import { divergedRuns, PAGE_BYTES, type PageRun, staleRuns } from '../domain/pagemap';
 import { writeDiff } from './diff-io';
 import { readerOf, readFully, writeFully } from './file-io';
 import { hashChunks, knownLeaves, zeroLeaves } from './image-digest';
 import { KeptPages } from './kept-pages';
+import { WriteTracker } from './write-tracker';
 
 const COPY_BYTES = 1 << 20;
 const ZERO_PAGE = Buffer.alloc(PAGE_BYTES);
@@ -28,10 +29,14 @@ export class CaptureSession {
   private readonly kept = new KeptPages();
   private digested = '';
   private readonly changedChunks: Uint8Array;
-  private readonly changedPages: number[] = [];
+  /** One byte a page of the image, 1 where one was copied. */
+  private readonly changedPages: Uint8Array;
+  private tracker: WriteTracker | undefined;
+  private notLive: string | undefined;
 
   constructor(private readonly job: CaptureJob) {
     this.changedChunks = new Uint8Array(chunkCount(job.imageBytes));
+    this.changedPages = new Uint8Array(Math.ceil(job.imageBytes / PAGE_BYTES));
     this.regions = [...job.regions].sort((one, other) => one.fileOffset - other.fileOffset);
     try {
       this.pagemap = this.open(`/proc/${job.pid}/pagemap`, constants.O_RDONLY);
@@ -40,7 +45,8 @@ export class CaptureSession {
       else this.base = this.open(job.basePath, constants.O_RDONLY);
       // The VM runs on, so this only tells how much it will be; and it makes the scan inside the pause a fast one.
       const expected = this.regions.reduce((sum, region) => sum + lengthOf(this.divergedRunsOf(region)), 0);
-      this.needsImage = job.basePath === undefined || job.pages === 'all' || expected > KEPT_BYTES;
+      this.needsImage =
+        job.basePath === undefined || job.pages === 'all' || job.live === true || expected > KEPT_BYTES;
       // Filled, so that its pages are there before the pause.
       this.room = Buffer.alloc(COPY_BYTES + (this.needsImage ? 0 : expected), 1);
     } catch (error) {
@@ -49,16 +55,38 @@ export class CaptureSession {
     }
   }
 
+  /** Copies what diverged while the VM runs; the image must be there with its base. */
+  precopy(): void {
+    try {
+      this.tracker = WriteTracker.begin(this.job.pid, this.pagemap);
+    } catch (error) {
+      this.notLive = error instanceof Error ? error.message : String(error);
+      return;
+    }
+    for (const region of this.regions) {
+      for (const run of this.divergedRunsOf(region)) this.copy(region, run);
+    }
+  }
+
   /** To be called while the VM is paused. */
   capture(): Captured {
     const begun = performance.now();
-    let divergedBytes = 0;
+    const marked = this.tracker?.holds() === true;
+    if (this.tracker !== undefined && !marked)
+      this.notLive = 'something else clears the marks of written pages';
+    let [divergedBytes, copiedBytes] = [0, 0];
     for (const region of this.regions) {
-      const diverged = this.divergedRunsOf(region);
-      for (const run of this.job.pages === 'diverged' ? diverged : everyRun(region)) this.copy(region, run);
+      const entries = this.entriesOf(region);
+      const diverged = [...divergedRuns(entries, COPY_BYTES)];
+      for (const run of this.runsToCopy(region, entries, diverged, marked)) {
+        this.copy(region, run);
+        copiedBytes += run.length;
+      }
       divergedBytes += lengthOf(diverged);
     }
-    return { divergedBytes, copyMs: performance.now() - begun };
+    const copyMs = performance.now() - begun;
+    const { notLive } = this;
+    return { divergedBytes, copiedBytes, copyMs, ...(notLive === undefined ? {} : { notLive }) };
   }
 
   /** Hashes what the image is or will be, and writes the leaves and the diff; the image may still be missing. */
@@ -71,7 +99,7 @@ export class CaptureSession {
     hashChunks(image, imageBytes, leaves, (chunk) => known === undefined || this.changedChunks[chunk] === 1);
     writeFileSync(sumsPath, leaves, { mode: 0o600, flush: true });
     if (diffPath !== undefined) {
-      writeDiff(diffPath, image, { imageBytes, pages: Uint32Array.from(this.changedPages) });
+      writeDiff(diffPath, image, { imageBytes, pages: numbersOf(this.changedPages) });
     }
     return (this.digested = digestOf(imageBytes, leaves));
   }
@@ -103,9 +131,26 @@ export class CaptureSession {
   }
 
   private divergedRunsOf(region: SourceRegion): PageRun[] {
+    return [...divergedRuns(this.entriesOf(region), COPY_BYTES)];
+  }
+
+  private entriesOf(region: SourceRegion): Buffer {
     const entries = Buffer.from(new ArrayBuffer((region.length / PAGE_BYTES) * 8));
     readFully(this.pagemap, entries, entries.length, (region.address / BigInt(PAGE_BYTES)) * 8n);
-    return [...divergedRuns(entries, COPY_BYTES)];
+    return entries;
+  }
+
+  private runsToCopy(
+    region: SourceRegion,
+    entries: Buffer,
+    diverged: PageRun[],
+    marked: boolean,
+  ): Iterable<PageRun> {
+    if (this.job.pages === 'all') return everyRun(region);
+    if (this.tracker === undefined) return diverged;
+    const first = region.fileOffset / PAGE_BYTES;
+    const copied = this.changedPages.subarray(first, first + region.length / PAGE_BYTES);
+    return staleRuns(entries, { copied, marked }, COPY_BYTES);
   }
 
   private copy(region: SourceRegion, run: PageRun): void {
@@ -125,9 +170,14 @@ export class CaptureSession {
     for (let chunk = Math.floor(start / CHUNK_BYTES); chunk * CHUNK_BYTES < end; chunk++) {
       this.changedChunks[chunk] = 1;
     }
-    if (this.job.diffPath === undefined) return;
-    for (let at = start; at < end; at += PAGE_BYTES) this.changedPages.push(at / PAGE_BYTES);
+    this.changedPages.fill(1, start / PAGE_BYTES, end / PAGE_BYTES);
   }
+}
+
+function numbersOf(pages: Uint8Array): Uint32Array {
+  const numbers: number[] = [];
+  for (let page = pages.indexOf(1); page >= 0; page = pages.indexOf(1, page + 1)) numbers.push(page);
+  return Uint32Array.from(numbers);
 }
 
 function lengthOf(runs: readonly PageRun[]): number {

@@ -13,6 +13,10 @@ import { digestImage } from './image-digest';
 let session: CaptureSession | undefined;
 
 function follow(order: WorkerOrder): WorkerReply {
+  if (order === 'precopy') {
+    opened().precopy();
+    return { step: 'precopied' };
+  }
   if (order === 'capture') return { step: 'captured', captured: opened().capture() };
   if (order === 'digest') return { step: 'digested', digest: opened().digest() };
   if (order === 'finish') {

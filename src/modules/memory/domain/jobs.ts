@@ -28,6 +28,11 @@ export interface CaptureJob {
   readonly baseSums?: KnownSums;
   /** Where the diverged pages go once more, durably, as a diff over what the VM was started from. */
   readonly diffPath?: string;
+  /**
+   * Copies the diverged pages while the VM runs, so that the pause is only for those written meanwhile; the image must be
+   * there with its base before. Where the kernel cannot tell those, all are copied in the pause.
+   */
+  readonly live?: boolean;
   /** Whether the image is on disk, not only in the host's memory, when the capture is finished. */
   readonly durable: boolean;
 }
@@ -35,8 +40,12 @@ export interface CaptureJob {
 /** What was copied inside the pause. */
 export interface Captured {
   readonly divergedBytes: number;
+  /** What had to be copied inside the pause. */
+  readonly copiedBytes: number;
   /** Milliseconds the copying took. */
   readonly copyMs: number;
+  /** Why a live capture had to copy all that diverged inside the pause. */
+  readonly notLive?: string;
 }
 
 /** What is known when a capture is finished. */
@@ -79,6 +88,7 @@ export type MemoryJob = CaptureJob | CopyJob | DigestJob | ApplyJob;
 export type WorkerReply =
   /** `needsImage`: what there is to copy is too much to be kept in memory, so it goes to the image inside the pause. */
   | { readonly step: 'ready'; readonly needsImage: boolean }
+  | { readonly step: 'precopied' }
   | { readonly step: 'captured'; readonly captured: Captured }
   | { readonly step: 'digested'; readonly digest: string }
   | { readonly step: 'done'; readonly digest: string }
@@ -86,4 +96,4 @@ export type WorkerReply =
   | { readonly step: 'failed'; readonly message: string; readonly code?: string };
 
 /** What the thread is told: a job, then, for a capture that is ready, its next steps. */
-export type WorkerOrder = MemoryJob | 'capture' | 'digest' | 'finish';
+export type WorkerOrder = MemoryJob | 'precopy' | 'capture' | 'digest' | 'finish';

@@ -33,9 +33,6 @@ interface Job {
   readonly since: number;
 }
 
-const LIVE_AS_DIFF =
-  'live was done as diff, as this version has no live copying: the pause grows with the memory that changed since the fork';
-
 /** BRANCH: makes a snapshot of a running sandbox, which runs on. */
 @Injectable()
 export class BranchService {
@@ -126,6 +123,7 @@ export class BranchService {
     const { sandboxId, tag, plan, parentTag } = job;
     const wish: CaptureWish = {
       pages: plan.mode === 'full' ? 'all' : 'diverged',
+      live: plan.mode === 'live',
       parentTag,
       measureDiff: plan.measureDiff,
       afterwards: 'resume',
@@ -145,12 +143,12 @@ export class BranchService {
   }
 
   private recordOf(job: Job, written: WrittenSnapshot): SnapshotRecord {
-    const { sandboxId, tag, plan, since } = job;
+    const { sandboxId, tag, since } = job;
     return {
       ...this.catalog.recordOf(tag, since),
       branched_from: sandboxId,
       ...measuresOf(written),
-      ...(plan.mode === 'live' ? { warning: LIVE_AS_DIFF } : {}),
+      ...(written.notLive === undefined ? {} : { warning: liveAsDiff(written.notLive) }),
     };
   }
 
@@ -164,6 +162,10 @@ export class BranchService {
         this.logger.error(`its failure could not be recorded: ${errorChain(failure)}`);
       });
   }
+}
+
+function liveAsDiff(reason: string): string {
+  return `live was done as diff: ${reason}; so the pause grew with the memory that changed since the fork`;
 }
 
 /** The source remembers that it was branched; if it is still there. */

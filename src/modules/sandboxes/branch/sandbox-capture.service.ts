@@ -13,6 +13,8 @@ import { SandboxesService } from '../sandboxes.service';
 export interface CaptureWish {
   /** Every page, or a copy of what the VM was started from and the pages that diverged. */
   readonly pages: 'all' | 'diverged';
+  /** Copies most of it while the VM runs, where the host can. */
+  readonly live?: boolean;
   /** Stores only what differs from this snapshot, which the sandbox was forked from; null for a whole one. */
   readonly parentTag: string | null;
   readonly measureDiff: boolean;
@@ -58,7 +60,7 @@ export class SandboxCaptureService {
   }
 
   private async write(sandboxId: string, staging: string, wish: CaptureWish): Promise<WrittenSnapshot> {
-    const { pages, parentTag, measureDiff, afterwards } = wish;
+    const { pages, live = false, parentTag, measureDiff, afterwards } = wish;
     const { vm } = this.sandboxes.vmOf(sandboxId);
     const origin = await this.origins.of(sandboxId, this.sandboxes.get(sandboxId).snapshot_tag);
     await link(origin.rootfsPath, join(staging, ROOTFS_FILE));
@@ -67,6 +69,7 @@ export class SandboxCaptureService {
     const written = await this.writer.write(vm, staging, {
       guest: origin.manifest.guest,
       pages,
+      live,
       hasBase: true,
       baseSums: { path: origin.sumsPath, digest: origin.manifest.memory_digest },
       ...parent,
