@@ -236,12 +236,12 @@ export class SnapshotWriterService {
   }
 }
 
-/** Writes snapshot.json into a staged directory, durably. */
+/** Writes snapshot.json into a staged directory and makes both durable, at once as that costs the disk no more than one. */
 export async function writeManifestFile(staging: string, manifest: SnapshotManifest): Promise<void> {
   const file = await open(join(staging, MANIFEST_FILE), 'wx', 0o600);
   try {
     await file.writeFile(`${JSON.stringify(manifest, null, 2)}\n`);
-    await file.sync();
+    await Promise.all([file.sync(), syncPath(staging)]);
   } finally {
     await file.close();
   }

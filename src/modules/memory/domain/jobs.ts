@@ -69,13 +69,17 @@ export interface ApplyJob {
   readonly sumsPath: string;
 }
 
-/** Copies an image; what its leaves call zeros is not even read. */
+/** Copies a part of an image, which others copy at the same time; what its leaves call zeros is not even read. */
 export interface CopyJob {
   readonly kind: 'copy';
   readonly fromPath: string;
+  /** Made when it is not there. */
   readonly toPath: string;
   readonly imageBytes: number;
   readonly sums: KnownSums;
+  /** Which part of how many; each has as much to copy as the others. */
+  readonly part: number;
+  readonly parts: number;
 }
 
 export interface DigestResult {

@@ -26,6 +26,7 @@ export class QemuVm extends RunningVm {
   readonly exited: Promise<VmExit>;
   private gone = false;
   private channel: Socket | undefined;
+  private memoryMap: Promise<GuestMemoryMap> | undefined;
 
   constructor(
     private readonly process: QemuProcess,
@@ -80,7 +81,15 @@ export class QemuVm extends RunningVm {
     await this.qmp.execute('xen-save-devices-state', { filename: path, live: false }, 60_000);
   }
 
-  async guestMemory(): Promise<GuestMemoryMap> {
+  guestMemory(): Promise<GuestMemoryMap> {
+    // It stays where it is, so it is looked for once; what was not found may be there a moment later.
+    return (this.memoryMap ??= this.findMemory().catch((error: unknown) => {
+      this.memoryMap = undefined;
+      throw error;
+    }));
+  }
+
+  private async findMemory(): Promise<GuestMemoryMap> {
     // By size, not by name: the snapshot may have been renamed or deleted since. Nothing else that QEMU maps is as large.
     const lengthOf = (mappings: readonly FileMapping[]): number =>
       mappings.reduce((sum, { start, end }) => sum + Number(end - start), 0);
