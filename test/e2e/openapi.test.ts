@@ -6,6 +6,7 @@ import { ApiDocument, type Operation } from '../support/api-document';
 import { faultyQemu } from '../support/fake-qemu';
 import type { Answer } from '../support/http';
 import { RealHost } from '../support/real-host';
+import { PROTOCOL, StreamClient } from '../support/stream-client';
 
 /** What every route has by its kind is held by contract/openapi.test.ts, route by route. */
 const OF_ITS_KIND = new Set(['401', '413', '415', '422']);
@@ -73,6 +74,36 @@ describe('docs/openapi.json against real VMs', () => {
     }
   }
 
+  /** Every way a stream can begin; the one that does has a terminal of the guest. */
+  async function streams(): Promise<void> {
+    const pathOf = (id: string): string => `/v1/sandboxes/${id}/exec/stream`;
+    const offer = {
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+      'sec-websocket-protocol': PROTOCOL,
+    };
+    const refuse = async (status: number, id: string, headers: Record<string, string>): Promise<void> => {
+      const answer = await host.client.send('GET', pathOf(id), { headers });
+      api.check('GET', pathOf(id), answer);
+      assert.equal(answer.status, status, answer.text);
+    };
+    await refuse(426, sandbox, {});
+    await refuse(403, sandbox, { ...offer, origin: 'http://localhost' });
+    await refuse(404, 'gone', offer);
+    await refuse(500, dead, offer);
+    const { port } = host.client;
+    const clients = await Promise.all(Array.from({ length: 256 }, () => StreamClient.open(port, sandbox)));
+    await refuse(503, sandbox, offer);
+    const [client, ...others] = clients;
+    for (const { socket } of others) socket.terminate();
+    client?.say({ type: 'start', args: ['sh', '-c', 'tty; stty size'], tty: { rows: 12, cols: 34 } });
+    assert.equal((await client?.last('exit'))?.['exit_code'], 0);
+    assert.match(client?.out ?? '', /^\/dev\/pts\/0\r\n12 34\r\n$/);
+    api.check('GET', pathOf(sandbox), { status: 101, headers: {}, text: '' });
+  }
+
   it('has examples that work', async () => {
     for (const id of ['getHealth', 'getHealthWithSlash', 'getVersion', 'getMetrics', 'getOpenApi'])
       await example(id);
@@ -107,6 +138,7 @@ describe('docs/openapi.json against real VMs', () => {
       await expect(404, 'POST', path('gone', what), body);
       await expect(500, 'POST', path(dead, what), body);
     }
+    await streams();
     await expect(200, 'GET', `/v1/sandboxes/${dead}`);
     await expect(204, 'DELETE', `/v1/sandboxes/${dead}`);
     await expect(404, 'DELETE', `/v1/sandboxes/${dead}`);

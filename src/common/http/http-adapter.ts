@@ -9,6 +9,7 @@ import { PlainHttpRefusal } from './plain-http-refusal';
 import { pathOf, type Refusal, type RequestPipeline } from './request-pipeline';
 import type { RouteTable } from './route-table';
 import type { TlsFiles } from './tls-files';
+import { installWebSockets } from './websocket';
 
 /** Time for a client to send its headers, and to send the whole request; the answer may take any time. */
 const HEADERS_TIMEOUT_MS = 20_000;
@@ -36,6 +37,7 @@ export class HttpAdapter extends FastifyAdapter {
     });
     installJsonParser(instance);
     installHooks(instance, pipeline);
+    installWebSockets(instance, pipeline);
     if (tls !== undefined) installTls(instance, tls);
     super(instance);
     this.table = table;

@@ -34,6 +34,8 @@ interface Observation {
   readonly remoteAddress: string;
 }
 
+const SWITCHING_PROTOCOLS = 101;
+
 /** nginx's status for "the client closed the request". */
 export const CLIENT_CLOSED_REQUEST = 499;
 
@@ -99,6 +101,12 @@ export class RequestPipeline {
       .catch(() => {
         reply.raw.destroy();
       });
+  }
+
+  /** Asks the answer listener before a connection is given to another protocol; a refusal is to be answered in its place. */
+  async beforeUpgrade(request: FastifyRequest): Promise<Refusal | undefined> {
+    const observation = this.observed.get(request);
+    return observation && this.answerListener?.(finishedRequest(request, observation, SWITCHING_PROTOCOLS));
   }
 
   private observe(request: FastifyRequest, reply: FastifyReply): void {

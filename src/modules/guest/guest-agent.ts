@@ -4,6 +4,7 @@ import { ConnectOptions, OpenChannel, openConnection } from './guest-connect';
 import { GuestConnection } from './guest-connection';
 import { unanswered } from './guest-error';
 import { EvalOptions, evalSpec, execSpec } from './guest-exec';
+import { GuestProgram, ProgramListener, ProgramRequest } from './guest-program';
 import { JsonObject, readPing } from './guest-messages';
 import { performRequest, RequestSpec } from './guest-request';
 
@@ -83,6 +84,15 @@ export class GuestAgent {
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<ExecResult> {
     return await this.perform(execSpec(request, options.signal));
+  }
+
+  /**
+   * Starts a program whose input and output go as they come. Resolves when it was asked for; that it cannot be started its
+   * listener hears. Rejects as calls do, and with `conflict` when the agent is too old for what is asked.
+   */
+  async start(request: ProgramRequest, listener: ProgramListener): Promise<GuestProgram> {
+    const connection = this.connection.isOpen ? this.connection : await this.reconnect();
+    return new GuestProgram(connection, request, listener);
   }
 
   /** Evaluates code in a warm runtime. An exception in the code is a result, not an error. */

@@ -120,6 +120,23 @@ export class GuestConnection {
     }
   }
 
+  /** Sends standard input that was added to a stream's source, or its end. */
+  sendInput(stream: GuestStream): void {
+    if (!this.closed && stream.open) this.writer.startInput(stream);
+  }
+
+  /** Lets the guest send as much output again as was consumed of a stream that holds it. */
+  consumed(stream: GuestStream, channel: Channel, bytes: number): void {
+    const back = stream.receiving(channel).consume(bytes);
+    if (back > 0 && !this.closed && stream.open)
+      this.writer.write(encodeWindow(stream.number, channel, back));
+  }
+
+  /** Sends a frame that is about an open stream; nothing when it has ended. */
+  control(stream: GuestStream, frame: Buffer): void {
+    if (!this.closed && stream.open && stream.handler !== undefined) this.writer.write(frame);
+  }
+
   /** Closes the channel and fails all open requests with `reason`. Idempotent. */
   readonly close = (reason: unknown): void => {
     if (this.closed) return;
@@ -218,6 +235,8 @@ export class GuestConnection {
         throw new ProtocolError('a second HELLO');
       case FrameType.request:
       case FrameType.cancel:
+      case FrameType.signal:
+      case FrameType.resize:
         throw new ProtocolError('a frame that only the host may send');
       case FrameType.response:
         if (stream === undefined) this.countIdle();
@@ -266,7 +285,9 @@ export class GuestConnection {
   }
 
   private handleData(stream: GuestStream, frame: Frame): void {
-    const back = stream.receiving(frame.channel).receive(frame.payload.length);
+    const window = stream.receiving(frame.channel);
+    if (stream.holdsOutput) window.take(frame.payload.length);
+    const back = stream.holdsOutput ? 0 : window.receive(frame.payload.length);
     stream.handler?.onOutput(frame.channel, frame.payload);
     if (back > 0) this.writer.write(encodeWindow(stream.number, frame.channel, back));
   }
@@ -283,6 +304,7 @@ export class GuestConnection {
       return;
     }
     if (stdin.grant(bytes)) this.writer.startInput(stream);
+    stream.handler?.onInputTaken?.(bytes);
   }
 
   private countIdle(): void {

@@ -68,7 +68,8 @@ export function evalSpec(code: string, options: EvalOptions): RequestSpec<EvalRe
   };
 }
 
-function checkTimeout(timeoutMs: number): void {
+/** Throws DomainError `invalid` when it is no time limit in milliseconds. */
+export function checkTimeout(timeoutMs: number): void {
   if (Number.isInteger(timeoutMs) && timeoutMs >= 0 && timeoutMs <= MAX_TIMEOUT_MS) return;
   throw new DomainError('invalid', `the time limit must be 0 to ${MAX_TIMEOUT_MS} ms, not ${timeoutMs}`);
 }

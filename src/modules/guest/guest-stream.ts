@@ -1,5 +1,5 @@
 import { Channel } from './domain/frame';
-import { ReceiveWindow, SendWindow } from './domain/flow-control';
+import { ReceiveWindow, SendSource, SendWindow } from './domain/flow-control';
 import { ProtocolError } from './domain/protocol-error';
 import { GuestError } from './guest-error';
 import { JsonObject } from './guest-messages';
@@ -8,6 +8,8 @@ import { JsonObject } from './guest-messages';
 export interface RequestHandler {
   /** Output of a program; the payload is valid during the call only. */
   onOutput(channel: Channel, payload: Buffer): void;
+  /** The guest has taken so many bytes of standard input. */
+  onInputTaken?(bytes: number): void;
   /** The answer, at most once. */
   onResponse(response: JsonObject | GuestError): void;
   /** The connection is gone and no answer will come; may follow an `onResponse` that threw. */
@@ -18,9 +20,11 @@ export interface OutgoingRequest {
   readonly method: string;
   readonly params: JsonObject;
   /** Sent as DATA on the stream's channel 0, then END. */
-  readonly stdin?: Buffer;
+  readonly stdin?: Buffer | SendSource;
   /** Bytes of each of stdout and stderr the guest may send; no DATA at all is expected without it. */
   readonly outputLimit?: number;
+  /** Output counts as consumed when the connection is told so, not when the handler has seen it. */
+  readonly holdsOutput?: boolean;
   readonly handler: RequestHandler;
 }
 
@@ -32,7 +36,10 @@ export class GuestStream {
   /** Pieces of an answer that does not fit one frame. */
   readonly parts: Buffer[] = [];
   /** Standard input that is still to be sent. */
-  stdin: SendWindow | undefined;
+  stdin: SendSource | undefined;
+  /** END was sent on standard input. */
+  inputEnded = false;
+  readonly holdsOutput: boolean;
   private readonly stdout: ReceiveWindow | undefined;
   private readonly stderr: ReceiveWindow | undefined;
 
@@ -41,7 +48,9 @@ export class GuestStream {
     request: OutgoingRequest,
   ) {
     this.handler = request.handler;
-    if (request.stdin !== undefined) this.stdin = new SendWindow(request.stdin);
+    this.holdsOutput = request.holdsOutput === true;
+    const { stdin } = request;
+    if (stdin !== undefined) this.stdin = Buffer.isBuffer(stdin) ? new SendWindow(stdin) : stdin;
     if (request.outputLimit === undefined) return;
     this.stdout = new ReceiveWindow(request.outputLimit);
     this.stderr = new ReceiveWindow(request.outputLimit);

@@ -8,6 +8,8 @@ import { BranchController } from './branch/branch.controller';
 import { BranchService } from './branch/branch.service';
 import { BranchSlotsService } from './branch/branch-slots.service';
 import { SandboxCaptureService } from './branch/sandbox-capture.service';
+import { ExecStreamController } from './exec-stream/exec-stream.controller';
+import { ExecStreamService } from './exec-stream/exec-stream.service';
 import { GuestCallsService } from './guest-calls.service';
 import { SandboxesController } from './sandboxes.controller';
 import { SandboxesService } from './sandboxes.service';
@@ -15,11 +17,13 @@ import { SpawnService } from './spawn.service';
 
 @Module({
   imports: [MetricsModule, RegistryModule, SnapshotsModule, VmmModule],
-  controllers: [BranchController, SandboxesController],
+  controllers: [BranchController, ExecStreamController, SandboxesController],
   providers: [
     AdoptionService,
     BranchService,
     BranchSlotsService,
+    // Ends its streams at a shutdown, so it stands before those who let go of the guests.
+    ExecStreamService,
     GuestCallsService,
     SandboxCaptureService,
     SandboxesService,

@@ -15,7 +15,7 @@ const PYTHON_DRIVER = join(GUEST, 'runtimes', 'python', 'driver.py');
 export class AgentProcess {
   private constructor(
     readonly directory: string,
-    private readonly socketPath: string,
+    readonly socketPath: string,
     private readonly child: ChildProcess,
   ) {}
 

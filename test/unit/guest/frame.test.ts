@@ -167,7 +167,9 @@ describe('frames', () => {
     };
     const wrong: readonly [RegExp, Buffer][] = [
       [/unknown type 0/, wireFrame(0, 1)],
-      [/unknown type 9/, wireFrame(9, 1)],
+      [/unknown type 11/, wireFrame(11, 1)],
+      [/0 bytes in a frame of type 9, which has 4/, wireFrame(9, 1)],
+      [/0 bytes in a frame of type 10, which has 4/, wireFrame(10, 1)],
       [/65537 bytes/, header((frame) => frame.writeUInt32BE(65_537, 0))],
       [/4294967295 bytes/, header((frame) => frame.writeUInt32BE(0xffffffff, 0))],
       [/reserved/, header((frame) => frame.writeUInt16BE(1, 10))],

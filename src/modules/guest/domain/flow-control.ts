@@ -26,11 +26,21 @@ export class ReceiveWindow {
    * ProtocolError past the window, past the limit, or after END.
    */
   receive(bytes: number): number {
+    this.take(bytes);
+    return this.consume(bytes);
+  }
+
+  /** Counts bytes that were received, and are consumed later. Throws as {@link receive} does. */
+  take(bytes: number): void {
     if (this.ended) throw new ProtocolError('DATA after END');
     if (bytes > this.credit) throw new ProtocolError('DATA past the window');
     if (bytes > this.remaining) throw new ProtocolError('more output than the request allows');
     this.credit -= bytes;
     this.remaining -= bytes;
+  }
+
+  /** Counts bytes that were consumed. Returns how many to give back by WINDOW now, 0 for none yet. */
+  consume(bytes: number): number {
     this.consumed += bytes;
     if (this.consumed < GIVE_BACK_BYTES) return 0;
     const back = this.consumed;
@@ -46,8 +56,20 @@ export class ReceiveWindow {
   }
 }
 
-/** Bytes to send on one channel, cut into DATA payloads as the window allows. */
-export class SendWindow {
+/** What is to be sent on one channel, in DATA payloads as the window allows. */
+export interface SendSource {
+  /** Everything was handed out, and nothing more will come. */
+  readonly done: boolean;
+  /** There is something that may be sent now. */
+  readonly ready: boolean;
+  /** The next DATA payload; undefined when there is none that may be sent now. */
+  next(): Buffer | undefined;
+  /** Takes credit back; true when it ended a stall. Throws ProtocolError when it is more than what is under way. */
+  grant(bytes: number): boolean;
+}
+
+/** Bytes that are all there, to be sent on one channel. */
+export class SendWindow implements SendSource {
   private offset = 0;
   private credit = WINDOW_BYTES;
 
@@ -56,6 +78,10 @@ export class SendWindow {
   /** Everything was handed out. */
   get done(): boolean {
     return this.offset === this.data.length;
+  }
+
+  get ready(): boolean {
+    return !this.done && this.credit > 0;
   }
 
   /** Bytes remain, and none may be sent before more credit comes. */

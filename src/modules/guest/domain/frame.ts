@@ -17,6 +17,8 @@ export const FrameType = {
   end: 6,
   cancel: 7,
   part: 8,
+  signal: 9,
+  resize: 10,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
@@ -53,6 +55,23 @@ export function encodeWindow(stream: number, channel: Channel, bytes: number): B
   const frame = Buffer.allocUnsafe(HEADER_BYTES + 4);
   writeHeader(frame, FrameType.window, channel, stream, 4);
   frame.writeUInt32BE(bytes, HEADER_BYTES);
+  return frame;
+}
+
+/** SIGNAL: sends the program of a stream the signal of this number. */
+export function encodeSignal(stream: number, signal: number): Buffer {
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + 4);
+  writeHeader(frame, FrameType.signal, 0, stream, 4);
+  frame.writeUInt32BE(signal, HEADER_BYTES);
+  return frame;
+}
+
+/** RESIZE: gives a stream's terminal another size. */
+export function encodeResize(stream: number, rows: number, cols: number): Buffer {
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + 4);
+  writeHeader(frame, FrameType.resize, 0, stream, 4);
+  frame.writeUInt16BE(rows, HEADER_BYTES);
+  frame.writeUInt16BE(cols, HEADER_BYTES + 2);
   return frame;
 }
 
@@ -186,12 +205,12 @@ function readHeader(bytes: Buffer, at: number): Header {
 }
 
 function fixedLength(type: FrameType): number | undefined {
-  if (type === FrameType.window) return 4;
+  if (type === FrameType.window || type === FrameType.signal || type === FrameType.resize) return 4;
   return type === FrameType.end || type === FrameType.cancel ? 0 : undefined;
 }
 
 function isFrameType(value: number): value is FrameType {
-  return value >= FrameType.hello && value <= FrameType.part;
+  return value >= FrameType.hello && value <= FrameType.resize;
 }
 
 function isChannel(value: number): value is Channel {
