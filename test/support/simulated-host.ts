@@ -17,6 +17,7 @@ import { RegistryService } from '../../src/modules/registry/registry.service';
 import { VmmEngine } from '../../src/modules/vmm/ports/vmm-engine';
 import { TestClient } from './http';
 import { settingsIn } from './app';
+import type { ModelHost } from './model/host';
 import { SimulatedEngine } from './simulated-engine/engine';
 import { DaemonLife, FaultPlan, type Operation } from './simulated-engine/faults';
 import { gateFileSystem } from './simulated-engine/fs-gate';
@@ -34,7 +35,9 @@ interface Daemon {
  * The real daemon in this process, with directories of its own and simulated VMs under it: files, sockets, HTTP and the
  * registry are real, VMM processes and their memory are not. It needs no QEMU.
  */
-export class SimulatedHost {
+export class SimulatedHost implements ModelHost {
+  /** The smallest there is. */
+  readonly memSizeMib = 64;
   /** What is to go wrong. */
   readonly faults: FaultPlan;
   readonly world: SimulatedWorld;
@@ -117,6 +120,15 @@ export class SimulatedHost {
   /** Makes a snapshot of the image `python` with the smallest memory. */
   async snapshot(tag: string): Promise<void> {
     await this.client.json(201, 'POST', '/v1/snapshots', { tag, image: 'python', mem_size_mib: 64 });
+  }
+
+  endVm(pid: number): void {
+    this.world.find(pid)?.kill();
+  }
+
+  /** The simulated guest knows the orders themselves. */
+  codeFor(order: string): string {
+    return order;
   }
 
   /** Tags that have a directory. */

@@ -1,11 +1,11 @@
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { SimulatedHost } from '../../support/simulated-host';
-import { branchCommands } from './model/branch-commands';
-import { basicCommands, create, type HostCommand, spawn } from './model/commands';
-import { assertEmptiable } from './model/invariants';
-import { Model } from './model/model';
-import { workspaceCommands } from './model/workspace-commands';
+import { branchCommands } from '../../support/model/branch-commands';
+import { basicCommands, create, type HostCommand, spawn } from '../../support/model/commands';
+import { assertEmptiable } from '../../support/model/invariants';
+import { Model } from '../../support/model/model';
+import { workspaceCommands } from '../../support/model/workspace-commands';
 
 /** Random sequences of each kind, and steps in one; more by FORKD_MODEL_RUNS. */
 const RUNS = Number(process.env['FORKD_MODEL_RUNS'] ?? '15');

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SimulatedHost } from '../../../support/simulated-host';
-import { until } from '../../../support/until';
+import type { ModelHost } from './host';
+import { until } from '../until';
 import type { Model } from './model';
 
 interface SnapshotInfo {
@@ -33,7 +33,7 @@ function sorted<T extends [string, ...unknown[]]>(rows: T[]): T[] {
 }
 
 /** The host is as the model says: lists, every guest's variables, and nothing else anywhere. */
-export async function assertInvariants(model: Model, host: SimulatedHost): Promise<void> {
+export async function assertInvariants(model: Model, host: ModelHost): Promise<void> {
   const { client } = host;
   const snapshots = await client.json<SnapshotInfo[]>(200, 'GET', '/v1/snapshots');
   assert.deepEqual(
@@ -83,7 +83,9 @@ export async function assertInvariants(model: Model, host: SimulatedHost): Promi
 
   await Promise.all(
     [...model.sandboxes.values()].map(async ({ id, state, dead }) => {
-      const answer = await client.send('POST', `/v1/sandboxes/${id}/eval`, { json: { code: 'list' } });
+      const answer = await client.send('POST', `/v1/sandboxes/${id}/eval`, {
+        json: { code: host.codeFor('list') },
+      });
       assert.equal(answer.status, dead ? 500 : 200, answer.text);
       if (dead) return;
       const { result } = JSON.parse(answer.text) as { result: string };
@@ -95,13 +97,15 @@ export async function assertInvariants(model: Model, host: SimulatedHost): Promi
 }
 
 /** Processes, run directories and what is kept belong to somebody. */
-async function assertNoTraces(model: Model, host: SimulatedHost): Promise<void> {
+async function assertNoTraces(model: Model, host: ModelHost): Promise<void> {
   const living = [...model.sandboxes.values()].filter(({ dead }) => !dead).map(({ id }) => id);
   const { runDir, snapshotRoot } = host.config;
   const names = async (dir: string): Promise<string[]> => (await readdir(dir).catch(() => [])).sort();
+  const runDirs = async (): Promise<string[]> =>
+    (await names(runDir)).filter((name) => !name.startsWith('.'));
   // The directory of a VM that died goes a moment after its entry says so.
-  await until(async () => (await names(runDir)).length <= living.length);
-  assert.deepEqual(await names(runDir), living.sort());
+  await until(async () => (await runDirs()).length <= living.length);
+  assert.deepEqual(await runDirs(), living.sort());
   assert.deepEqual((await host.vmProcesses()).length, living.length, 'processes');
   const hidden = (await names(snapshotRoot)).filter((name) => name.startsWith('.'));
   assert.deepEqual(
@@ -118,7 +122,7 @@ async function assertNoTraces(model: Model, host: SimulatedHost): Promise<void> 
 }
 
 /** Everything can be deleted, and then nothing is left. */
-export async function assertEmptiable(model: Model, host: SimulatedHost): Promise<void> {
+export async function assertEmptiable(model: Model, host: ModelHost): Promise<void> {
   const { client } = host;
   for (const id of model.sandboxes.keys()) await client.json(204, 'DELETE', `/v1/sandboxes/${id}`);
   for (const tag of model.snapshots.keys())

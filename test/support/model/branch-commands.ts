@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { until } from '../../../support/until';
+import { until } from '../until';
 import { describeSnapshot, expectStatus, type HostCommand, index, step, tag } from './commands';
 import type { Model, ModelSandbox } from './model';
 

@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import type { SimulatedHost } from '../../../support/simulated-host';
-import { until } from '../../../support/until';
+import type { ModelHost } from './host';
+import { until } from '../until';
 import { assertInvariants } from './invariants';
 import { CHOICES, type Model, type ModelSnapshot, type Variables } from './model';
 
-export type HostCommand = fc.AsyncCommand<Model, SimulatedHost>;
+export type HostCommand = fc.AsyncCommand<Model, ModelHost>;
 
 /** A step: what it does to model and host, after which all invariants hold. */
-export function step(name: string, run: (model: Model, host: SimulatedHost) => Promise<void>): HostCommand {
+export function step(name: string, run: (model: Model, host: ModelHost) => Promise<void>): HostCommand {
   return {
     check: () => true,
     run: async (model, host) => {
@@ -29,7 +29,7 @@ interface Manifest {
 
 /** What a new snapshot is to the model. */
 export async function describeSnapshot(
-  host: SimulatedHost,
+  host: ModelHost,
   tag: string,
   state: Variables,
 ): Promise<ModelSnapshot> {
@@ -46,7 +46,7 @@ export async function describeSnapshot(
 }
 
 export async function expectStatus(
-  host: SimulatedHost,
+  host: ModelHost,
   allowed: number | readonly number[],
   method: string,
   path: string,
@@ -68,7 +68,12 @@ export function create(choice: number): HostCommand {
   return step(`create(${choice})`, async (model, host) => {
     const tag = model.free(choice);
     const status = model.snapshots.has(tag) ? 400 : 201;
-    await expectStatus(host, status, 'POST', '/v1/snapshots', { tag, image: 'python', mem_size_mib: 64 });
+    await expectStatus(host, status, 'POST', '/v1/snapshots', {
+      tag,
+      image: 'python',
+      mem_size_mib: host.memSizeMib,
+      boot_wait_secs: 60,
+    });
     if (status === 201) model.snapshots.set(tag, await describeSnapshot(host, tag, new Map()));
   });
 }
@@ -85,41 +90,29 @@ export function spawn(choice: number, n: number): HostCommand {
   });
 }
 
-function evaluate(
-  index: number,
-  code: (value: string) => string,
-  apply: (state: Map<string, string>) => void,
-) {
-  return step(`eval(${index}, ${code('…')})`, async (model, host) => {
+function evaluate(index: number, order: string, apply: (state: Map<string, string>) => void): HostCommand {
+  return step(`eval(${index}, ${order})`, async (model, host) => {
     const sandbox = model.pick(index);
     if (!sandbox) return;
     const status = sandbox.dead ? 500 : 200;
-    await expectStatus(host, status, 'POST', `/v1/sandboxes/${sandbox.id}/eval`, { code: code(sandbox.id) });
+    await expectStatus(host, status, 'POST', `/v1/sandboxes/${sandbox.id}/eval`, {
+      code: host.codeFor(order),
+    });
     if (!sandbox.dead) apply(sandbox.state);
   });
 }
 
 function set(index: number, key: string, value: string): HostCommand {
-  return evaluate(
-    index,
-    () => `set ${key} ${value}`,
-    (state) => state.set(key, value),
-  );
+  return evaluate(index, `set ${key} ${value}`, (state) => state.set(key, value));
 }
 
 function unset(index: number, key: string): HostCommand {
-  return evaluate(
-    index,
-    () => `unset ${key}`,
-    (state) => state.delete(key),
-  );
+  return evaluate(index, `unset ${key}`, (state) => state.delete(key));
 }
 
 function count(index: number): HostCommand {
-  return evaluate(
-    index,
-    () => 'incr counter',
-    (state) => state.set('counter', String(Number(state.get('counter') ?? '0') + 1)),
+  return evaluate(index, 'incr counter', (state) =>
+    state.set('counter', String(Number(state.get('counter') ?? '0') + 1)),
   );
 }
 
@@ -160,7 +153,7 @@ function endVm(index: number): HostCommand {
     if (!sandbox || sandbox.dead) return;
     const path = `/v1/sandboxes/${sandbox.id}`;
     const { pid } = await host.client.json<{ pid: number }>(200, 'GET', path);
-    host.world.find(pid)?.kill();
+    host.endVm(pid);
     await until(async () => (await host.client.json<{ pid: number | null }>(200, 'GET', path)).pid === null);
     model.lose(sandbox.id, 'died');
   });
@@ -186,23 +179,26 @@ export const tag = fc.nat(CHOICES - 1);
 const key = fc.constantFrom('a', 'b', 'key-of-some-length');
 const value = fc.stringMatching(/^[a-z0-9]{1,12}$/);
 
-/** Snapshots and sandboxes. */
-export function basicCommands(): fc.Arbitrary<HostCommand>[] {
+/** What a guest is told to keep in mind. */
+export function variableCommands(): fc.Arbitrary<HostCommand>[] {
   const assign = fc.tuple(index, key, value).map(([at, name, to]) => set(at, name, to));
+  return [assign, assign, fc.tuple(index, key).map(([at, name]) => unset(at, name)), index.map(count)];
+}
+
+/** Sandboxes, and the deletion of what they were forked from. */
+export function sandboxCommands(): fc.Arbitrary<HostCommand>[] {
   return [
-    tag.map(create),
     fc.tuple(tag, fc.integer({ min: 1, max: 2 })).map(([from, n]) => spawn(from, n)),
-    assign,
-    assign,
-    fc.tuple(index, key).map(([at, name]) => unset(at, name)),
-    index.map(count),
-    index.map(exec),
     index.map(removeSandbox),
     fc
       .tuple(tag, fc.constantFrom('' as const, 'cascade' as const, 'force' as const))
       .map(([of, how]) => removeSnapshot(of, how)),
     index.map(endVm),
     fc.constant(restart),
-    fc.constant(crash),
   ];
+}
+
+/** All that needs neither branches nor workspaces. */
+export function basicCommands(): fc.Arbitrary<HostCommand>[] {
+  return [tag.map(create), ...sandboxCommands(), ...variableCommands(), index.map(exec), fc.constant(crash)];
 }
