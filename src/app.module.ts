@@ -5,6 +5,7 @@ import { DaemonConfig } from './common/config/daemon-config';
 import { HttpModule } from './common/http/http.module';
 import type { RequestPipeline } from './common/http/request-pipeline';
 import type { RouteTable } from './common/http/route-table';
+import { LifecycleModule } from './common/lifecycle/lifecycle.module';
 import { DaemonLogger } from './common/logging/daemon-logger';
 import { AuditModule } from './modules/audit/audit.module';
 import { AuthModule } from './modules/auth/auth.module';
@@ -37,6 +38,7 @@ export class AppModule {
       module: AppModule,
       imports: [
         ConfigModule.forRoot(config),
+        LifecycleModule,
         LoggerModule.forRoot(foundation.logger),
         HttpModule.forRoot(foundation.pipeline, foundation.routes),
         AuditModule,

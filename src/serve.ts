@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { createApp, reloadFiles } from './app.factory';
 import type { DaemonConfig } from './common/config/daemon-config';
 import { DomainError, errnoOf, errorMessage } from './common/errors/domain-error';
+import { Drain } from './common/lifecycle/drain';
 import { SingleInstance } from './common/lifecycle/single-instance';
 import { type ServiceEnvironment, SystemdNotifier } from './common/os/systemd-notify';
 import { VERSION } from './common/version';
@@ -90,10 +91,11 @@ function stopSignal(): Promise<NodeJS.Signals> {
   });
 }
 
-/** Closes the application; connections that are still busy after the deadline, or at a second signal, are cut. */
+/** Closes the application; what is still under way after the deadline, or at a second signal, is cut. */
 async function drain(app: NestFastifyApplication): Promise<void> {
   const server = app.getHttpServer();
   const cut = (): void => {
+    app.get(Drain).expire();
     server.closeAllConnections();
   };
   const deadline = setTimeout(cut, DRAIN_MS);

@@ -3,11 +3,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { watch } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { createConnection, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import type { SandboxRecord, SnapshotRecord } from '../../src/modules/registry/domain/records';
+import { vmStatus } from '../support/faults/vm-status';
 import { TestClient } from '../support/http';
 import { IMAGE_ROOT, pythonImage, RealHost, tool } from '../support/real-host';
 import { until } from '../support/until';
@@ -101,23 +102,6 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Asks QEMU itself whether its guest runs, by the connection that the next daemon will use. */
-async function runState(runDir: string): Promise<string> {
-  const socket = createConnection(join(runDir, 'qmp'));
-  const lines = createInterface({ input: socket });
-  socket.write('{"execute":"qmp_capabilities"}\n{"execute":"query-status","id":"status"}\n');
-  try {
-    for await (const line of lines) {
-      const message = JSON.parse(line) as { id?: string; return?: { status: string } };
-      if (message.id === 'status') return message.return?.status ?? '';
-    }
-    throw new Error('QEMU closed the connection');
-  } finally {
-    socket.destroy();
-    await once(socket, 'close');
-  }
-}
-
 describe('a daemon that is killed in the middle of a BRANCH', () => {
   let daemon: MortalDaemon;
   let source: SandboxRecord;
@@ -145,7 +129,7 @@ describe('a daemon that is killed in the middle of a BRANCH', () => {
     await reached;
     await daemon.kill();
     await asked;
-    const state = await runState(join(daemon.root, 'run', source.id));
+    const state = await vmStatus(join(daemon.root, 'run', source.id));
     await daemon.start();
     return state;
   }

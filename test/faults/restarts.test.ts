@@ -14,8 +14,6 @@ import { until } from '../support/until';
 /** `npm run test:faults` does 200; these are for every run of the tests. */
 const ROUNDS = Number(process.env['FORKD_FAULT_ROUNDS'] ?? '40');
 const SEED = Number(process.env['FORKD_FAULT_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-/** More events than a start has. */
-const START_EVENTS = 60;
 
 interface Suffered {
   /** What happened when, for messages. */
@@ -30,6 +28,7 @@ class Suite {
   private readonly world: World;
   private readonly lengths = new Map<string, { events: number; ms: number }>();
   private readonly points = new Set<string>();
+  private startEvents = 1;
 
   constructor(
     private readonly daemon: MortalDaemon,
@@ -44,7 +43,7 @@ class Suite {
 
   /** Makes what the rounds need; each operation is done once without a fault, which tells how many events it has. */
   async prepare(): Promise<void> {
-    await this.daemon.start();
+    await this.start();
     await this.world.build();
     for (const [name, operation] of Object.entries(OPERATIONS)) {
       const attempt = await operation(this.world);
@@ -55,7 +54,7 @@ class Suite {
       assert.ok(answer === undefined || answer.status < 300, `${name}: ${answer?.text ?? ''}`);
       const events = (await this.daemon.trace()).events.length - length;
       this.lengths.set(name, { events, ms });
-      if (!this.daemon.isAlive) await this.daemon.start();
+      if (!this.daemon.isAlive) await this.start();
       await this.check(attempt, { at: `${name}, without a fault`, ...statusOf(answer) });
       await this.world.reset();
     }
@@ -100,7 +99,8 @@ class Suite {
     const at = `${name}: ${action} ${hit ?? 'at its end'}`;
     if (hit !== undefined) this.points.add(`${name}: ${hit}`);
     else if (action === 'end-vms') await this.daemon.withdraw();
-    else await this.daemon.end('SIGKILL');
+    // Also when it has killed itself: its end may not have been noticed yet.
+    if (action !== 'end-vms') await this.daemon.end('SIGKILL');
     const ended = action === 'kill' || hit === undefined ? {} : { ended: new Set(attempt.victims) };
     return { at, ...ended, ...statusOf(answer) };
   }
@@ -121,14 +121,20 @@ class Suite {
     }
     let told = '; restart';
     if (this.random.chance(0.25)) {
-      const order = { nth: 1 + this.random.below(START_EVENTS), action: 'kill' as const, spare: [] };
+      const order = { nth: 1 + this.random.below(this.startEvents), action: 'kill' as const };
       if (await this.daemon.start(order)) await this.daemon.end('SIGKILL');
       const { hit } = await this.daemon.trace();
       if (hit !== undefined) this.points.add(`start: ${hit}`);
       told += `, killed ${hit ?? 'after it'}, restart`;
     }
-    await this.daemon.start();
+    await this.start();
     return told;
+  }
+
+  private async start(): Promise<void> {
+    await this.daemon.start();
+    // One after a crash has more to do than one that finds nothing.
+    this.startEvents = Math.max(this.startEvents, (await this.daemon.trace()).events.length);
   }
 
   /** What is there is one of the outcomes, it answers, and the host has nothing else. */

@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
+import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { DomainError, errorChain, errorMessage } from '../../common/errors/domain-error';
+import { Drain } from '../../common/lifecycle/drain';
 import type { RegistryState, SandboxRecord } from '../registry/domain/records';
 import { forgetSandboxes, makeStale } from '../registry/domain/sandbox-loss';
 import { RegistryService } from '../registry/registry.service';
@@ -19,7 +20,7 @@ const GUEST_ADDR = '10.42.0.2:8888';
 
 /** The sandboxes of this host: their records and the VMs behind them. */
 @Injectable()
-export class SandboxesService implements OnModuleDestroy {
+export class SandboxesService implements OnApplicationShutdown {
   private readonly logger = new Logger(SandboxesService.name);
   private readonly live = new Map<string, LiveVm>();
   private readonly ending = new Map<string, Promise<void>>();
@@ -31,6 +32,7 @@ export class SandboxesService implements OnModuleDestroy {
     private readonly origins: SnapshotOriginsService,
     private readonly spawner: SpawnService,
     private readonly metrics: OperationMetrics,
+    private readonly drain: Drain,
   ) {}
 
   list(): readonly SandboxRecord[] {
@@ -48,7 +50,15 @@ export class SandboxesService implements OnModuleDestroy {
    *
    * @param alongside what else the registry's write of the children is to hold.
    */
-  async spawn(
+  spawn(
+    request: SpawnRequest,
+    signal: AbortSignal,
+    alongside?: (draft: RegistryState, children: readonly SandboxRecord[]) => void,
+  ): Promise<SandboxRecord[]> {
+    return this.drain.hold(() => this.spawnAll(request, signal, alongside));
+  }
+
+  private async spawnAll(
     request: SpawnRequest,
     signal: AbortSignal,
     alongside?: (draft: RegistryState, children: readonly SandboxRecord[]) => void,
@@ -71,7 +81,7 @@ export class SandboxesService implements OnModuleDestroy {
   async remove(id: string): Promise<void> {
     this.get(id);
     if (this.ending.has(id)) throw notFound(id);
-    const work = this.end(id);
+    const work = this.drain.hold(() => this.end(id));
     this.ending.set(id, work);
     try {
       await work;
@@ -146,8 +156,9 @@ export class SandboxesService implements OnModuleDestroy {
       });
   }
 
-  /** VMs outlive the daemon: it lets go of them, and the next one takes them over. */
-  onModuleDestroy(): void {
+  /** VMs outlive the daemon: it lets go of them when no request needs them any more, and the next one takes them over. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.drain.settled();
     for (const { link, vm } of this.live.values()) {
       link.close();
       vm.release();

@@ -6,6 +6,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { DaemonConfig } from '../../common/config/daemon-config';
 import { DomainError, errnoOf, errorMessage } from '../../common/errors/domain-error';
 import { CleanupStack } from '../../common/lifecycle/cleanup-stack';
+import { Drain } from '../../common/lifecycle/drain';
 import { syncPath } from '../../common/os/atomic-file';
 import { GuestAgent } from '../guest/guest-agent';
 import { GuestError } from '../guest/guest-error';
@@ -48,10 +49,20 @@ export class SnapshotBuilderService {
     private readonly config: DaemonConfig,
     private readonly engine: VmmEngine,
     private readonly writer: SnapshotWriterService,
+    private readonly drain: Drain,
   ) {}
 
   /** Hands a directory that is whole and durable to `publish`; after a failure nothing is left. */
-  async build(
+  build(
+    store: SnapshotStore,
+    request: BuildRequest,
+    signal: AbortSignal,
+    publish: (staging: string) => Promise<void>,
+  ): Promise<void> {
+    return this.drain.hold(() => this.buildNow(store, request, signal, publish));
+  }
+
+  private async buildNow(
     store: SnapshotStore,
     request: BuildRequest,
     signal: AbortSignal,

@@ -100,7 +100,7 @@ export async function assertAnswering(client: TestClient, found: Listed, state: 
 const FLAT = ['memory.bin', 'memory.sums', 'rootfs.ext4', 'snapshot.json', 'vmstate'];
 const CHAINED = ['memory.diff', 'memory.sums', 'rootfs.ext4', 'snapshot.json', 'vmstate'];
 /** What a snapshot has beside that until its image is on disk. */
-const UNSETTLED = ['memory.base', 'memory.bin', 'memory.diff'];
+const isUnsettled = (name: string): boolean => name === 'memory.diff' || name.startsWith('memory.base-');
 
 /**
  * The host has what is listed and nothing else: processes, directories, files, registry.
@@ -142,8 +142,8 @@ export async function assertRealityIs(
     if (manifest.parent_tag !== undefined) digests.add(manifest.memory_digest);
     const files = await visible(join('snapshots', tag));
     const own = manifest.parent_tag === undefined ? FLAT : CHAINED;
-    const settled = files.includes('memory.base')
-      ? files.filter((name) => !UNSETTLED.includes(name) || name === 'memory.bin')
+    const settled = files.some((name) => name.startsWith('memory.base'))
+      ? files.filter((name) => !isUnsettled(name))
       : files;
     assert.deepEqual(settled, own, tag);
   }

@@ -2,10 +2,12 @@
 export interface FaultOrder {
   /** At which of the events from now on, from 1; an event is the moment before or after a step. */
   readonly nth: number;
-  /** `kill` ends the daemon, `end-vms` its VMs, `both` the VMs and then the daemon; all as `kill -9`. */
-  readonly action: 'kill' | 'end-vms' | 'both';
-  /** Ids of the sandboxes whose VMs live on. */
-  readonly spare: readonly string[];
+  /** Counts only this event, such as `before vm.pause`. */
+  readonly event?: string;
+  /** `kill` ends the daemon, `end-vms` its VMs, `both` the VMs and then the daemon, as `kill -9`; `stop` is a SIGTERM. */
+  readonly action: 'kill' | 'end-vms' | 'both' | 'stop';
+  /** Ids of the sandboxes whose VMs live on; none are named where VMs are not ended. */
+  readonly spare?: readonly string[];
 }
 
 /** Environment of the preload: steps are those on paths below the root; each event is a line of the trace. */

@@ -26,12 +26,13 @@ let left = 0;
 
 function reach(event: string): void {
   appendFileSync(TRACE, `${event}\n`);
-  if (order === undefined || --left > 0) return;
+  if (order === undefined || (order.event !== undefined && order.event !== event) || --left > 0) return;
   const { action, spare } = order;
   order = undefined;
   appendFileSync(TRACE, `${HIT}${event}\n`);
-  if (action !== 'kill') endVms(spare);
-  if (action !== 'end-vms') process.kill(process.pid, 'SIGKILL');
+  if (action === 'end-vms' || action === 'both') endVms(spare ?? []);
+  if (action === 'kill' || action === 'both') process.kill(process.pid, 'SIGKILL');
+  if (action === 'stop') process.kill(process.pid, 'SIGTERM');
 }
 
 function endVms(spare: readonly string[]): void {

@@ -74,9 +74,26 @@ export class MortalDaemon {
     this.process = undefined;
   }
 
+  /** Sends a signal, and does not wait. */
+  signal(signal: NodeJS.Signals): void {
+    this.running.child.kill(signal);
+  }
+
+  /** Settles with its exit code and signal when it has ended, whoever ended it. */
+  async ended(): Promise<[code: number | null, signal: NodeJS.Signals | null]> {
+    const { child } = this.running;
+    if (this.isAlive) await once(child, 'exit');
+    return [child.exitCode, child.signalCode];
+  }
+
+  /** Waits until it has logged the text. */
+  async said(text: RegExp): Promise<void> {
+    await this.running.said(text);
+  }
+
   /** Takes back an order that was not carried out. */
   async withdraw(): Promise<void> {
-    if (this.isAlive) await this.order({ nth: Number.MAX_SAFE_INTEGER, action: 'kill', spare: [] });
+    if (this.isAlive) await this.order({ nth: Number.MAX_SAFE_INTEGER, action: 'kill' });
   }
 
   /** The events since the start, and at which of them the latest order was carried out. */

@@ -1,4 +1,4 @@
-import { rm, stat } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import type { Answer } from '../http';
 import { until } from '../until';
 import type { Mark, State } from './estate';
@@ -117,10 +117,11 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'settling of a branch': async (world) => {
     await world.mark(world.source);
     await world.branch(world.source, { tag: 'made', mode: 'diff' });
-    const link = world.daemon.path('snapshots/made/memory.base');
+    const settled = async (): Promise<boolean> =>
+      !(await readdir(world.daemon.path('snapshots/made'))).some((name) => name.startsWith('memory.base'));
     return {
       request: async () => {
-        await until(async () => !world.daemon.isAlive || !(await exists(link)));
+        await until(async () => !world.daemon.isAlive || (await settled()));
         return undefined;
       },
       outcomes: [world.state],
@@ -234,10 +235,3 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     };
   },
 };
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
-}

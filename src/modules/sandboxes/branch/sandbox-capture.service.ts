@@ -2,6 +2,7 @@ import { link, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Injectable, Logger } from '@nestjs/common';
 import { errorMessage } from '../../../common/errors/domain-error';
+import { Drain } from '../../../common/lifecycle/drain';
 import type { SnapshotRecord } from '../../registry/domain/records';
 import { MEMORY_FILE, ROOTFS_FILE } from '../../snapshots/domain/manifest';
 import { SnapshotCatalogService } from '../../snapshots/snapshot-catalog.service';
@@ -33,6 +34,7 @@ export class SandboxCaptureService {
     private readonly chain: SnapshotChainService,
     private readonly origins: SnapshotOriginsService,
     private readonly writer: SnapshotWriterService,
+    private readonly drain: Drain,
   ) {}
 
   /**
@@ -41,7 +43,17 @@ export class SandboxCaptureService {
    *
    * @param tag names the directory for people.
    */
-  async capture<T>(
+  capture<T>(
+    sandboxId: string,
+    tag: string,
+    wish: CaptureWish,
+    handOver: (staging: string, written: WrittenSnapshot) => Promise<T>,
+  ): Promise<T> {
+    // Not only its client would miss it: the VM may stand still.
+    return this.drain.hold(() => this.captureInto(sandboxId, tag, wish, handOver));
+  }
+
+  private async captureInto<T>(
     sandboxId: string,
     tag: string,
     wish: CaptureWish,
