@@ -18,7 +18,18 @@ export class BenchDaemon {
   ) {}
 
   static async start(): Promise<BenchDaemon> {
-    const root = await mkdtemp('/tmp/fkb-');
+    return this.startIn(await mkdtemp('/tmp/fkb-'));
+  }
+
+  /** Kills it as `kill -9`, and starts another over its directories and VMs. */
+  async killAndStart(): Promise<BenchDaemon> {
+    const ended = new Promise((resolve) => this.process.once('exit', resolve));
+    this.process.kill('SIGKILL');
+    await ended;
+    return BenchDaemon.startIn(this.root);
+  }
+
+  private static async startIn(root: string): Promise<BenchDaemon> {
     const port = await freePort();
     const flags = {
       bind: `127.0.0.1:${port}`,

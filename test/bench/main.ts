@@ -1,12 +1,17 @@
-/** `npm run bench [-- --rounds N] [--churn N] [--json FILE]`: the figures of docs/promises.md, against a baseline. */
+/**
+ * `npm run bench [-- GROUP ...] [--rounds N] [--churn N] [--json FILE]`: the figures of docs/promises.md, against a baseline.
+ * Groups are `calls`, `branch`, `list`, `adoption`; all of them when none is named. `soak` is measured only when it is named.
+ */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pythonImage } from '../support/real-host';
+import { adoptionScenario } from './adoption-scenario';
 import { branchScenarios } from './branch-scenarios';
 import { listScenario } from './list-scenario';
 import { runScenarios } from './scenarios';
+import { soakScenarios } from './soak-scenario';
 import type { Measurement } from './types';
 
 function say(text: string): void {
@@ -35,23 +40,35 @@ function table(measurements: readonly Measurement[]): string {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
     options: {
       rounds: { type: 'string', default: '5' },
       churn: { type: 'string', default: '100' },
+      simulated: { type: 'string', default: '20000' },
+      real: { type: 'string', default: '500' },
       json: { type: 'string', default: 'bench-results/latest.json' },
     },
   });
+  const rounds = Number(values.rounds);
+  const groups: Readonly<Record<string, () => Promise<Measurement[]>>> = {
+    calls: () => runScenarios({ rounds, churn: Number(values.churn), say }),
+    branch: () => branchScenarios({ rounds, say }),
+    list: async () => [await listScenario()],
+    adoption: () => adoptionScenario(rounds, say),
+    soak: () => soakScenarios({ simulated: Number(values.simulated), real: Number(values.real), say }),
+  };
+  const names = positionals.length > 0 ? positionals : Object.keys(groups).filter((name) => name !== 'soak');
+  const unknown = names.filter((name) => groups[name] === undefined);
+  if (unknown.length > 0)
+    throw new Error(`unknown group ${unknown.join(', ')}; there are ${Object.keys(groups).join(', ')}`);
   say('image python');
   await pythonImage();
-  const measurements = await runScenarios({
-    rounds: Number(values.rounds),
-    churn: Number(values.churn),
-    say,
-  });
-  measurements.push(...(await branchScenarios({ rounds: Number(values.rounds), say })));
-  say('list of 1,000');
-  measurements.push(await listScenario());
+  const measurements: Measurement[] = [];
+  for (const name of names) {
+    say(name);
+    measurements.push(...((await groups[name]?.()) ?? []));
+  }
   const report = {
     date: new Date().toISOString(),
     cpu: cpus()[0]?.model,

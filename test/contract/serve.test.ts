@@ -71,12 +71,19 @@ describe('a start that fails', () => {
     assert.match(stderr, text);
   };
 
-  it('leaves an unreadable state file as it is', async () => {
-    const path = join(directory, 'broken.json');
-    await writeFile(path, '{"snapshots":');
-    await failed(['--state', path], /broken\.json cannot be understood/);
-    assert.equal(await readFile(path, 'utf8'), '{"snapshots":');
-  });
+  for (const [what, text] of Object.entries({
+    truncated: '{"snapshots":',
+    empty: '',
+    'that is another file': '{"name":"something else"}',
+    'of a newer version': '{"version":2,"snapshots":{}}',
+  })) {
+    it(`leaves a state file as it is: one ${what}`, async () => {
+      const path = join(directory, 'broken.json');
+      await writeFile(path, text);
+      await failed(['--state', path], /broken\.json cannot be understood and was left as it is/);
+      assert.equal(await readFile(path, 'utf8'), text);
+    });
+  }
 
   it('says why the token is no good', async () => {
     const path = join(directory, 'token');

@@ -173,7 +173,9 @@ export class SandboxesService implements OnApplicationShutdown {
     alongside?: (draft: RegistryState, children: readonly SandboxRecord[]) => void,
   ): Promise<SandboxRecord[]> {
     const now = Math.floor(Date.now() / 1000);
-    const ids = Array.from({ length: request.n }, () => this.ids.next(now));
+    const ids = Array.from({ length: request.n }, () =>
+      this.ids.next(now, (id) => this.registry.getSandbox(id) !== undefined),
+    );
     const vms = await this.spawner.spawn(snapshot, ids, { prewarm: request.prewarm, signal });
     const records = vms.map(({ vm }, index) => ({
       id: ids[index] ?? '',

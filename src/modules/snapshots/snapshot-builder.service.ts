@@ -127,8 +127,8 @@ export class SnapshotBuilderService {
 
   /** Waits for the agent and runs once what children will run, so that they find it in memory. */
   private async warmUp(vm: RunningVm, request: BuildRequest, signal: AbortSignal): Promise<void> {
-    const started = Date.now();
-    const left = (): number => Math.max(1, request.bootDeadlineMs - (Date.now() - started));
+    const started = performance.now();
+    const left = (): number => Math.max(1, Math.ceil(request.bootDeadlineMs - (performance.now() - started)));
     let agent: GuestAgent | undefined;
     try {
       const identity = { entropy: randomBytes(64), hostname: request.tag };
@@ -145,7 +145,7 @@ export class SnapshotBuilderService {
     } catch (error) {
       if (signal.aborted)
         throw new DomainError('internal', 'the client went away before the snapshot was made');
-      throw await startFailure(vm, request.bootDeadlineMs, Date.now() - started, error);
+      throw await startFailure(vm, request.bootDeadlineMs, performance.now() - started, error);
     } finally {
       agent?.close();
     }

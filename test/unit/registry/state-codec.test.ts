@@ -45,6 +45,23 @@ describe('parseState', () => {
     assert.match(formatState(state), /"from_the_future":\[1\]/);
   });
 
+  it('keeps what stands beside the maps, as a newer version may have put it there', () => {
+    const state = parseState('{"version":1,"networks":{"a":[1]},"sandboxes":{}}');
+    assert.deepEqual(JSON.parse(formatState(state)), {
+      version: 1,
+      networks: { a: [1] },
+      snapshots: {},
+      sandboxes: {},
+      workspaces: {},
+    });
+  });
+
+  it('refuses a file that is another, and a format of a newer version', () => {
+    assert.throws(() => parseState('{"name":"forkd-controller"}'), /none of snapshots, sandboxes/);
+    assert.throws(() => parseState('{"version":2,"sandboxes":{}}'), /its version is 2, which this version/);
+    assert.equal(parseState('{}').sandboxes.size, 0);
+  });
+
   it('says what is wrong where', () => {
     const cases: [text: string, error: RegExp][] = [
       ['', /not JSON/],

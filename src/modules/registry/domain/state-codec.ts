@@ -82,9 +82,10 @@ const WORKSPACE: Readonly<Record<keyof WorkspaceRecord, Field>> = {
 
 /**
  * Reads the registry's text. Absent maps are empty, absent members of old files get their defaults, members that this
- * version does not know are kept.
+ * version does not know are kept, in records and beside the maps.
  *
- * @throws DomainError `invalid` saying what is wrong where.
+ * @throws DomainError `invalid` saying what is wrong where; also for JSON that is no registry at all, as an empty registry
+ * would have the VMs of this host killed, and for a format that a newer version calls another.
  */
 export function parseState(source: string): RegistryState {
   let root: unknown;
@@ -97,12 +98,34 @@ export function parseState(source: string): RegistryState {
     );
   }
   if (!isObject(root)) throw new DomainError('invalid', 'it must be a JSON object');
-  return {
+  const { snapshots, sandboxes, workspaces, ...others } = root;
+  const known = [snapshots, sandboxes, workspaces].some((map) => map !== undefined);
+  if (!known && Object.keys(others).length > 0) {
+    throw new DomainError(
+      'invalid',
+      'it has none of snapshots, sandboxes and workspaces, so it is another file',
+    );
+  }
+  if (others['version'] !== undefined && others['version'] !== FORMAT_VERSION) {
+    throw new DomainError(
+      'invalid',
+      `its version is ${JSON.stringify(others['version'])}, which this version of the daemon does not know`,
+    );
+  }
+  const state = {
     snapshots: readMap(root, 'snapshots', (raw, at) => readRecord<SnapshotRecord>(raw, SNAPSHOT, at)),
     sandboxes: readMap(root, 'sandboxes', (raw, at) => readRecord<SandboxRecord>(raw, SANDBOX, at)),
     workspaces: readMap(root, 'workspaces', (raw, at) => readRecord<WorkspaceRecord>(raw, WORKSPACE, at)),
   };
+  unknownMembers.set(state, others);
+  return state;
 }
+
+/** What a file may say of its format; it says nothing as long as there is only this one. */
+const FORMAT_VERSION = 1;
+
+/** What stood beside the maps of a registry that was read. */
+const unknownMembers = new WeakMap<RegistryState, Readonly<Json>>();
 
 const texts = new WeakMap<object, string>();
 
@@ -115,6 +138,9 @@ export function formatState(state: RegistryState): string {
     `  "snapshots": ${formatMap(state.snapshots)}`,
     `  "sandboxes": ${formatMap(state.sandboxes)}`,
     `  "workspaces": ${formatMap(state.workspaces)}`,
+    ...Object.entries(unknownMembers.get(state) ?? {}).map(
+      ([name, value]) => `  ${JSON.stringify(name)}: ${JSON.stringify(value)}`,
+    ),
   ];
   return `{\n${maps.join(',\n')}\n}\n`;
 }
