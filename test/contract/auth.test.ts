@@ -1,5 +1,7 @@
 import { Controller, Get, Post } from '@nestjs/common';
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { Text } from '../../src/common/http/dto-members';
 import { JsonBody } from '../../src/common/http/json-body.decorator';
@@ -96,6 +98,38 @@ describe('with a token', () => {
       { headers: { 'content-type': 'application/json', 'content-length': '99999999' }, body: '' },
     ];
     for (const sent of bodies) assert.equal((await app.send('POST', '/undeclared', sent)).status, 401);
+  });
+
+  it('answers 401 at once to headers whose body has not come, and asks for no body it will not read', async () => {
+    const cases = [
+      'POST /undeclared HTTP/1.1\r\ncontent-length: 1000000\r\n',
+      'POST /undeclared HTTP/1.1\r\ncontent-length: 1000000\r\nexpect: 100-continue\r\n',
+      'POST /undeclared HTTP/1.1\r\ntransfer-encoding: chunked\r\n',
+      'POST /nope HTTP/1.1\r\ncontent-length: 99999999\r\n',
+      'PATCH /version HTTP/1.1\r\ncontent-length: 10\r\n',
+      'POST /%zz HTTP/1.1\r\ncontent-length: 10\r\n',
+    ];
+    for (const head of cases) {
+      const socket = connect(app.port, '127.0.0.1');
+      socket.write(`${head}host: x\r\ncontent-type: application/json\r\n\r\n`);
+      const [first] = (await once(socket, 'data')) as [Buffer];
+      assert.match(first.toString(), /^HTTP\/1\.1 401 /, head);
+      socket.destroy();
+    }
+  });
+
+  it('asks a client that waits to be asked for its body, once it is let in', async () => {
+    const body = '{"note":"x"}';
+    const headers =
+      `host: x\r\nauthorization: Bearer ${TEST_TOKEN}\r\ncontent-type: application/json\r\n` +
+      `content-length: ${body.length}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n`;
+    const socket = connect(app.port, '127.0.0.1');
+    socket.write(`POST /undeclared HTTP/1.1\r\n${headers}`);
+    const [asked] = (await once(socket, 'data')) as [Buffer];
+    assert.equal(asked.toString(), 'HTTP/1.1 100 Continue\r\n\r\n');
+    socket.write(body);
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    assert.match(answer.toString(), /^HTTP\/1\.1 201 [^]*\{"note":"x"\}$/);
   });
 
   it('keeps routes closed that declare nothing', async () => {

@@ -67,7 +67,8 @@ export class DaemonProcesses {
     return daemon;
   }
 
-  private environment(more: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  /** What the program is run with: nothing of this process but its PATH, and no place outside of the directory. */
+  environment(more: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     return {
       PATH: process.env.PATH,
       NODE_PATH: process.env.NODE_PATH,

@@ -3,7 +3,7 @@ import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
-import { forgetUnreadContentType, installJsonParser } from './json-body-parser';
+import { forgetUnreadContentType, holdExpectedBodies, installJsonParser } from './json-body-parser';
 import { runInRequest } from './request-context';
 import { PlainHttpRefusal } from './plain-http-refusal';
 import { pathOf, type Refusal, type RequestPipeline } from './request-pipeline';
@@ -36,6 +36,9 @@ export class HttpAdapter extends FastifyAdapter {
       table.add(route);
     });
     installJsonParser(instance);
+    holdExpectedBodies(instance.server, (request, response) => {
+      instance.routing(request, response);
+    });
     installHooks(instance, pipeline);
     installWebSockets(instance, pipeline);
     if (tls !== undefined) installTls(instance, tls);

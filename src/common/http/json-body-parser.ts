@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { HttpError } from './http-error';
 import { type MemberFacts, scanMembers } from './json-scan';
 
@@ -77,10 +77,27 @@ function tooLarge(): HttpError {
   return new HttpError(413, `the request body is larger than ${BODY_LIMIT} bytes`);
 }
 
+const held = new WeakMap<IncomingMessage, ServerResponse>();
+
+/**
+ * Has clients that send their body only when they are asked to (`expect: 100-continue`) asked no sooner than it is read. Node would
+ * ask everyone at once, also those who are not let in.
+ */
+export function holdExpectedBodies(
+  server: Server,
+  handle: (request: IncomingMessage, response: ServerResponse) => void,
+): void {
+  server.on('checkContinue', (request, response) => {
+    held.set(request, response);
+    handle(request, response);
+  });
+}
+
 /** Errors are made when they are needed only: their stack traces cost more than the body of most requests. */
 function readBody(payload: IncomingMessage): Promise<Buffer> {
   const announced = Number(payload.headers['content-length'] ?? 0);
   if (announced > BODY_LIMIT) return Promise.reject(tooLarge());
+  held.get(payload)?.writeContinue();
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
