@@ -10,7 +10,7 @@ module.exports = {
       to: {
         pathNot: [
           '^src/modules/[^/]+/domain/',
-          '^src/common/errors/',
+          '^src/common/(errors|net)/',
           '^(buffer|crypto|path|util)$',
           '^node:(buffer|crypto|path|util)$',
         ],

@@ -60,6 +60,9 @@ func boot() error {
 	if err := bringUpLoopback(); err != nil {
 		warn("bringing up lo: " + err.Error())
 	}
+	if err := bringUpNetwork(arguments); err != nil {
+		warn("bringing up the network: " + err.Error())
+	}
 	return nil
 }
 

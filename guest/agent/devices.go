@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unsafe"
 )
 
 const (
@@ -85,25 +84,12 @@ func namedPort(name string) string {
 	return ""
 }
 
-// bringUpLoopback sets lo up; other devices are the kernel's (`ip=`) or the image's.
+// bringUpLoopback sets lo up.
 func bringUpLoopback() error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer syscall.Close(fd)
-	var request struct {
-		name  [syscall.IFNAMSIZ]byte
-		flags uint16
-		_     [22]byte
-	}
-	copy(request.name[:], "lo")
-	if errno := ioctl(fd, syscall.SIOCGIFFLAGS, unsafe.Pointer(&request)); errno != 0 {
-		return errno
-	}
-	request.flags |= syscall.IFF_UP
-	if errno := ioctl(fd, syscall.SIOCSIFFLAGS, unsafe.Pointer(&request)); errno != 0 {
-		return errno
-	}
-	return nil
+	return bringUp(fd, "lo")
 }

@@ -35,7 +35,7 @@ describe('POST and DELETE /v1/snapshots', () => {
     );
     assert.match(await refused(400, { tag: 'a', ...paths, mem_size_mib: 63 }), /mem_size_mib must be 64 to/);
     assert.match(await refused(400, { tag: 'a', ...paths, vcpus: 0 }), /vcpus must be 1 to/);
-    assert.match(await refused(400, { tag: 'a', ...paths, tap: 'tap0' }), /tap is not available/);
+    assert.match(await refused(400, { tag: 'a', ...paths, tap: 'tap0' }), /tap not found: tap0/);
     assert.match(await refused(422, { tag: 'a' }), /`kernel` is missing/);
     assert.match(await refused(422, { tag: 'a', kernel: '/k' }), /`rootfs` is missing/);
     assert.match(await refused(422, { tag: 'a', image: 'python', ...paths }), /not both/);

@@ -1,12 +1,18 @@
 export const ENGINE_CHOICES = ['auto', 'qemu', 'firecracker'] as const;
 export type EngineChoice = (typeof ENGINE_CHOICES)[number];
 
+export const NETWORK_CHOICES = ['auto', 'off'] as const;
+export type NetworkChoice = (typeof NETWORK_CHOICES)[number];
+
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export const DEFAULT_TOKEN_GRACE_SECS = 60;
 
 export const DEFAULT_QEMU = 'qemu-system-x86_64';
+
+export const DEFAULT_NETWORK_RANGE = '10.213.0.0/19';
+export const DEFAULT_NETWORK_POOL = 8;
 
 export interface DaemonSettings {
   /** IP address, without brackets. */
@@ -36,6 +42,12 @@ export interface DaemonSettings {
   /** Sockets and records of running VMs. */
   readonly runDir: string;
   readonly imageRoot: string;
+  /** Whether sandboxes can have a network; `auto` when absent. */
+  readonly network?: NetworkChoice | undefined;
+  /** IPv4 network in CIDR notation; {@link DEFAULT_NETWORK_RANGE} when absent. */
+  readonly networkRange?: string | undefined;
+  /** Namespaces kept ready; {@link DEFAULT_NETWORK_POOL} when absent. */
+  readonly networkPool?: number | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -57,6 +69,9 @@ export class DaemonConfig implements DaemonSettings {
   readonly qemu: string;
   readonly runDir: string;
   readonly imageRoot: string;
+  readonly network: NetworkChoice;
+  readonly networkRange: string;
+  readonly networkPool: number;
   readonly logLevel: LogLevel;
 
   constructor(settings: DaemonSettings) {
@@ -76,6 +91,9 @@ export class DaemonConfig implements DaemonSettings {
     this.qemu = settings.qemu ?? DEFAULT_QEMU;
     this.runDir = settings.runDir;
     this.imageRoot = settings.imageRoot;
+    this.network = settings.network ?? 'auto';
+    this.networkRange = settings.networkRange ?? DEFAULT_NETWORK_RANGE;
+    this.networkPool = settings.networkPool ?? DEFAULT_NETWORK_POOL;
     this.logLevel = settings.logLevel;
   }
 }

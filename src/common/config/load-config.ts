@@ -6,10 +6,13 @@ import {
   DaemonConfig,
   ENGINE_CHOICES,
   LOG_LEVELS,
+  NETWORK_CHOICES,
   type DaemonSettings,
   type EngineChoice,
   type LogLevel,
+  type NetworkChoice,
 } from './daemon-config';
+import { isNetworkRange } from '../net/network-range';
 import { settingOf } from './settings';
 
 /** Parsed flags by name without dashes, e.g. `{ 'snapshot-root': '/srv/snapshots' }`. */
@@ -25,6 +28,7 @@ export interface HostFacts {
 
 /** A day: a token that must work for longer is no old token. */
 const TOKEN_GRACE_MAX_SECS = 86_400;
+const NETWORK_POOL_MAX = 256;
 /** A unix socket's path must be shorter than this, its terminating zero included. */
 const SOCKET_PATH_MAX = 108;
 /** What is added to the run directory for the longest socket: "/" id "/" name. */
@@ -73,6 +77,9 @@ export function loadConfig(flags: Flags, env: Environment, host: HostFacts = hos
     qemu: parseProgram(given('qemu'), path('qemu')),
     runDir: path('run-dir') ?? defaultRunDir(env, host),
     imageRoot: path('image-root') ?? join(dirname(snapshotRoot), 'images'),
+    network: parseNetwork(given('network')),
+    networkRange: parseRange(given('network-range')),
+    networkPool: parsePool(given('network-pool')),
     logLevel: parseLogLevel(env),
   };
   checkTogether(settings);
@@ -142,6 +149,27 @@ function parseEngine(value: Given | undefined): EngineChoice {
   const engine = ENGINE_CHOICES.find((choice) => choice === value.text);
   if (engine === undefined) throw refusal(value, 'auto, qemu or firecracker');
   return engine;
+}
+
+function parseNetwork(value: Given | undefined): NetworkChoice | undefined {
+  if (value === undefined) return undefined;
+  const choice = NETWORK_CHOICES.find((name) => name === value.text);
+  if (choice === undefined) throw refusal(value, NETWORK_CHOICES.join(' or '));
+  return choice;
+}
+
+function parseRange(value: Given | undefined): string | undefined {
+  if (value !== undefined && !isNetworkRange(value.text)) {
+    throw refusal(value, 'an IPv4 network of /8 to /29 with no bit set behind it, e.g. 10.213.0.0/19');
+  }
+  return value?.text;
+}
+
+function parsePool(value: Given | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const count = /^\d{1,3}$/.test(value.text) ? Number(value.text) : Number.NaN;
+  if (!(count <= NETWORK_POOL_MAX)) throw refusal(value, `a number from 0 to ${NETWORK_POOL_MAX}`);
+  return count;
 }
 
 /** A bare name is looked up when it is used; anything with a slash is a path. */

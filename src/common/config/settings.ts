@@ -71,6 +71,27 @@ export const SETTINGS = [
     'sockets and records of running VMs',
     '/run/forkd as root, else $XDG_RUNTIME_DIR/forkd, else /tmp/forkd-<uid>',
   ),
+  setting(
+    'network',
+    'FORKD_NETWORK',
+    'name',
+    'auto: namespaces for sandboxes that ask for a network; off: none',
+    'auto',
+  ),
+  setting(
+    'network-range',
+    'FORKD_NETWORK_RANGE',
+    'cidr',
+    'IPv4 addresses for the links to sandboxes, two each, /8 to /29',
+    '10.213.0.0/19, for 4095 sandboxes',
+  ),
+  setting(
+    'network-pool',
+    'FORKD_NETWORK_POOL',
+    'n',
+    'namespaces kept ready once a sandbox has asked for one, 0 to 256',
+    '8',
+  ),
 ] as const;
 
 /** The setting of a flag. @throws Error for a flag that is not in the table. */

@@ -9,7 +9,8 @@ import {
   text,
   truth,
 } from '../../common/http/schema';
-import type { SandboxRecord, SnapshotRecord, WorkspaceInfo } from './domain/records';
+import { POLICY_KINDS } from '../networking/domain/policy';
+import type { SandboxNetwork, SandboxRecord, SnapshotRecord, WorkspaceInfo } from './domain/records';
 
 /** The records as they go over the wire. */
 
@@ -42,6 +43,19 @@ export const SNAPSHOT_INFO = record<SnapshotRecord>(
   },
 );
 
+export const SANDBOX_NETWORK = record<SandboxNetwork>(
+  'SandboxNetwork',
+  'The network of a sandbox whose namespace the daemon made.',
+  {
+    policy: oneOf(
+      POLICY_KINDS,
+      'What it may reach: `none`, or the public `internet` without private networks.',
+    ),
+    address: text('Where this host reaches the guest, on any port.'),
+  },
+  { policy: 'internet', address: '10.213.0.3' },
+);
+
 export const SANDBOX_INFO = record<SandboxRecord>(
   'SandboxInfo',
   'A sandbox.',
@@ -56,6 +70,7 @@ export const SANDBOX_INFO = record<SandboxRecord>(
     has_branched: truth('Whether it was ever branched.'),
     last_branch_memory_path: nullable(text('`memory.bin` of its latest BRANCH.')),
     branch_count: count('How many times it was branched.'),
+    network: optional(SANDBOX_NETWORK),
     status: optional(constant('dead', 'Only there when its VM ended by itself.')),
     status_reason: optional(text('Why its VM ended.')),
   },

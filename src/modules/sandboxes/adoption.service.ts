@@ -4,6 +4,9 @@ import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { DaemonConfig } from '../../common/config/daemon-config';
 import { errorMessage } from '../../common/errors/domain-error';
 import { OperationMetrics } from '../metrics/operation-metrics';
+import { TAP_NAME } from '../networking/domain/guest-network';
+import { NetworkingService, type NetworkLease, type RecordedNetwork } from '../networking/networking.service';
+import type { SandboxRecord } from '../registry/domain/records';
 import { forgetSandboxes } from '../registry/domain/sandbox-loss';
 import { RegistryService } from '../registry/registry.service';
 import { SnapshotOriginsService } from '../snapshots/snapshot-origins.service';
@@ -25,6 +28,7 @@ export class AdoptionService implements OnApplicationBootstrap {
     private readonly spawner: SpawnService,
     private readonly origins: SnapshotOriginsService,
     private readonly metrics: OperationMetrics,
+    private readonly networking: NetworkingService,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
@@ -32,15 +36,17 @@ export class AdoptionService implements OnApplicationBootstrap {
     const gone: string[] = [];
     const records = this.registry.sandboxes();
     await Promise.all(
-      records.map(async ({ id, pid }) => {
+      records.map(async (record) => {
+        const { id, pid } = record;
         const runDir = this.spawner.runDirOf(id);
         const vm = pid === null ? undefined : await this.adopt(id, runDir, pid);
-        if (vm) this.sandboxes.watch(id, { vm, link: AgentLink.later(vm), runDir });
+        if (vm) this.sandboxes.watch(id, { vm, link: AgentLink.later(vm), runDir, network: leaseOf(record) });
         else gone.push(id);
       }),
     );
     const kept = new Set(records.map(({ id }) => id).filter((id) => !gone.includes(id)));
     const killed = await this.engine.reclaim(this.config.runDir, (id) => kept.has(id));
+    await this.networking.adopt(records.filter(({ id }) => kept.has(id)).flatMap(recordedNetwork));
     const directories = await this.removeStrayDirectories(kept);
     if (gone.length > 0) {
       await this.registry.mutate((draft) => {
@@ -80,4 +86,14 @@ export class AdoptionService implements OnApplicationBootstrap {
     for (const name of stray) await rm(join(this.config.runDir, name), { recursive: true, force: true });
     return stray.length;
   }
+}
+
+function leaseOf({ netns, network }: SandboxRecord): NetworkLease | undefined {
+  if (netns === null) return undefined;
+  const own = network && { address: network.address, policy: { kind: network.policy } };
+  return { netns, tap: TAP_NAME, ...(own && { own }) };
+}
+
+function recordedNetwork({ netns, network }: SandboxRecord): RecordedNetwork[] {
+  return netns === null ? [] : [{ netns, policy: network && { kind: network.policy } }];
 }

@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { RegistryModule } from '../registry/registry.module';
 import { SnapshotsModule } from '../snapshots/snapshots.module';
 import { VmmModule } from '../vmm/vmm.module';
+import { NetworkingModule } from '../networking/networking.module';
 import { MetricsModule } from '../metrics/metrics.module';
 import { AdoptionService } from './adoption.service';
 import { BranchController } from './branch/branch.controller';
@@ -16,7 +17,7 @@ import { SandboxesService } from './sandboxes.service';
 import { SpawnService } from './spawn.service';
 
 @Module({
-  imports: [MetricsModule, RegistryModule, SnapshotsModule, VmmModule],
+  imports: [MetricsModule, NetworkingModule, RegistryModule, SnapshotsModule, VmmModule],
   controllers: [BranchController, ExecStreamController, SandboxesController],
   providers: [
     AdoptionService,

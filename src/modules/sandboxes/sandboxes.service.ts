@@ -139,7 +139,7 @@ export class SandboxesService implements OnApplicationShutdown {
       this.live.delete(id);
       live.link.close();
       await this.markDead(id, reason);
-      await rm(live.runDir, { recursive: true, force: true });
+      await this.spawner.cleanUp(live);
     });
   }
 
@@ -176,11 +176,15 @@ export class SandboxesService implements OnApplicationShutdown {
     const ids = Array.from({ length: request.n }, () =>
       this.ids.next(now, (id) => this.registry.getSandbox(id) !== undefined),
     );
-    const vms = await this.spawner.spawn(snapshot, ids, { prewarm: request.prewarm, signal });
-    const records = vms.map(({ vm }, index) => ({
+    const vms = await this.spawner.spawn(snapshot, ids, {
+      perChildNetns: request.perChildNetns,
+      prewarm: request.prewarm,
+      signal,
+    });
+    const records = vms.map(({ vm, network }, index) => ({
       id: ids[index] ?? '',
       snapshot_tag: request.snapshotTag,
-      netns: null,
+      netns: network?.netns ?? null,
       guest_addr: GUEST_ADDR,
       created_at_unix: now,
       pid: vm.pid,
@@ -189,6 +193,9 @@ export class SandboxesService implements OnApplicationShutdown {
       has_branched: false,
       last_branch_memory_path: null,
       branch_count: 0,
+      ...(network?.own && {
+        network: { policy: network.own.policy.kind, address: network.own.address },
+      }),
     }));
     const lap = this.metrics.laps('spawn');
     try {

@@ -11,6 +11,7 @@ import { exhaustionAdvice } from '../../common/os/exhaustion';
 import { GuestAgent } from '../guest/guest-agent';
 import { GuestError } from '../guest/guest-error';
 import { OperationMetrics } from '../metrics/operation-metrics';
+import { NetworkingService, type NetworkLease } from '../networking/networking.service';
 import { AgentLink } from './agent-link';
 import type { RestorableSnapshot } from '../snapshots/snapshot-opener.service';
 import { describeExit, type RestoreSpec } from '../vmm/domain/vm';
@@ -21,9 +22,12 @@ export interface LiveVm {
   readonly vm: RunningVm;
   readonly link: AgentLink;
   readonly runDir: string;
+  readonly network?: NetworkLease | undefined;
 }
 
 export interface SpawnOptions {
+  /** Gives each child a network namespace. */
+  readonly perChildNetns: boolean;
   /** Has each child run a program and its warm runtimes once. */
   readonly prewarm: boolean;
   readonly signal: AbortSignal;
@@ -43,6 +47,7 @@ export class SpawnService {
     private readonly config: DaemonConfig,
     private readonly engine: VmmEngine,
     private readonly metrics: OperationMetrics,
+    private readonly networking: NetworkingService,
   ) {}
 
   runDirOf(id: string): string {
@@ -55,19 +60,20 @@ export class SpawnService {
   async spawn(
     snapshot: RestorableSnapshot,
     ids: readonly string[],
-    { prewarm, signal }: SpawnOptions,
+    { perChildNetns, prewarm, signal }: SpawnOptions,
   ): Promise<LiveVm[]> {
     const cleanup = new CleanupStack();
+    const networks = perChildNetns ? await this.connect(snapshot, ids.length, cleanup) : [];
     const failed = new AbortController();
     const either = AbortSignal.any([signal, failed.signal]);
     const begun = performance.now();
     const outcomes = await Promise.allSettled(
-      ids.map((id) =>
+      ids.map((id, index) =>
         this.limiter.run(async () => {
           this.metrics.observePhase('spawn', 'queue', (performance.now() - begun) / 1000);
           either.throwIfAborted();
           try {
-            const live = await this.spawnOne(snapshot, id, cleanup, either);
+            const live = await this.spawnOne(snapshot, { id, network: networks[index] }, cleanup, either);
             if (prewarm) await this.metrics.timePhase('spawn', 'prewarm', () => exercise(live, either));
             return live;
           } catch (error) {
@@ -96,12 +102,37 @@ export class SpawnService {
   async destroy(live: LiveVm): Promise<void> {
     live.link.close();
     await live.vm.kill();
-    await rm(live.runDir, { recursive: true, force: true });
+    await this.cleanUp(live);
+  }
+
+  /** Removes all that a VM which has ended had on this host. */
+  async cleanUp({ runDir, network }: LiveVm): Promise<void> {
+    if (network) this.networking.release([network.netns]);
+    await rm(runDir, { recursive: true, force: true });
+  }
+
+  private async connect(
+    snapshot: RestorableSnapshot,
+    count: number,
+    cleanup: CleanupStack,
+  ): Promise<NetworkLease[]> {
+    if (snapshot.manifest.guest.mac === undefined) {
+      throw new DomainError(
+        'invalid',
+        'per_child_netns needs a snapshot with a network card, and this one was made without; make it again from its image',
+      );
+    }
+    const leases = await this.networking.lease(count);
+    cleanup.push(() => {
+      this.networking.release(leases.map(({ netns }) => netns));
+      return Promise.resolve();
+    });
+    return leases;
   }
 
   private async spawnOne(
     snapshot: RestorableSnapshot,
-    id: string,
+    { id, network }: { readonly id: string; readonly network: NetworkLease | undefined },
     cleanup: CleanupStack,
     signal: AbortSignal,
   ): Promise<LiveVm> {
@@ -109,7 +140,7 @@ export class SpawnService {
     const runDir = this.runDirOf(id);
     await mkdir(runDir, { mode: 0o700, recursive: true });
     cleanup.push(() => rm(runDir, { recursive: true, force: true }));
-    const vm = await this.engine.restore(restoreSpec(snapshot, id, runDir));
+    const vm = await this.engine.restore(restoreSpec(snapshot, id, runDir, network));
     cleanup.push(() => vm.kill());
     lap('engine_start');
     const identity = { entropy: randomBytes(64), hostname: id };
@@ -136,7 +167,7 @@ export class SpawnService {
       agent.close();
       return Promise.resolve();
     });
-    return { vm, link: AgentLink.to(vm, agent), runDir };
+    return { vm, link: AgentLink.to(vm, agent), runDir, network };
   }
 
   private async undo(cleanup: CleanupStack): Promise<void> {
@@ -170,13 +201,24 @@ function ignoreGuestError(error: unknown): void {
   if (!(error instanceof GuestError)) throw error;
 }
 
-function restoreSpec(snapshot: RestorableSnapshot, id: string, runDir: string): RestoreSpec {
+function restoreSpec(
+  snapshot: RestorableSnapshot,
+  id: string,
+  runDir: string,
+  network: NetworkLease | undefined,
+): RestoreSpec {
   const { guest } = snapshot.manifest;
   return {
     id,
     runDir,
     memoryPath: snapshot.memoryPath,
     vmstatePath: snapshot.vmstatePath,
-    machine: { vcpus: guest.vcpus, memSizeMib: guest.mem_size_mib, rootfsPath: snapshot.rootfsPath },
+    ...(network && { network: { kind: 'tap', netns: network.netns, tap: network.tap } }),
+    machine: {
+      vcpus: guest.vcpus,
+      memSizeMib: guest.mem_size_mib,
+      rootfsPath: snapshot.rootfsPath,
+      mac: guest.mac,
+    },
   };
 }

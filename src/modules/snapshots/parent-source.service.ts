@@ -1,4 +1,4 @@
-import { access, stat } from 'node:fs/promises';
+import { access, readFile, stat } from 'node:fs/promises';
 import { Injectable } from '@nestjs/common';
 import { DomainError, errorMessage } from '../../common/errors/domain-error';
 import { ImagesService } from '../images/images.service';
@@ -26,6 +26,7 @@ export class ParentSourceService {
 
   /** @throws DomainError invalid or not_found, naming what is missing. */
   async of(request: CreateSnapshot): Promise<ParentSource> {
+    if (request.tap !== null) await requireTap(request.tap);
     if (request.image !== undefined) {
       const image = await this.images.get(request.image);
       return { ...image, rootfsImmutable: true, image: { name: image.name, digest: image.digest } };
@@ -53,6 +54,18 @@ export class ParentSourceService {
   }
 }
 
+/** A VMM that may would make a tap that is not there, connected to nothing. */
+async function requireTap(tap: string): Promise<void> {
+  const devices = await readFile('/proc/self/net/dev', 'utf8');
+  const known = devices.split('\n').some((line) => line.trimStart().startsWith(`${tap}:`));
+  if (!/^[A-Za-z0-9_.-]{1,15}$/.test(tap) || !known) {
+    throw new DomainError(
+      'invalid',
+      `tap not found: ${tap}; make it first: ip tuntap add ${tap} mode tap (or leave it out: a snapshot needs none for its children to have a network)`,
+    );
+  }
+}
+
 async function requireFile(what: string, path: string): Promise<void> {
   const found = path.startsWith('/') ? await stat(path).catch(() => undefined) : undefined;
   if (!found) throw new DomainError('invalid', `${what} not found: ${path}`);
@@ -66,12 +79,6 @@ async function requireFile(what: string, path: string): Promise<void> {
 
 /** @throws DomainError invalid for a number out of range, or a wish this version cannot fulfil. */
 export function requireLimits(request: CreateSnapshot): void {
-  if (request.tap !== null) {
-    throw new DomainError(
-      'invalid',
-      'tap is not available in this version; leave it out, and the guest has no network',
-    );
-  }
   if (request.bootWaitSecs > MAX_BOOT_WAIT_SECS) {
     throw new DomainError('invalid', `boot_wait_secs must be ≤ ${MAX_BOOT_WAIT_SECS}`);
   }

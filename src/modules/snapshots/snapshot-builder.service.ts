@@ -10,6 +10,7 @@ import { Drain } from '../../common/lifecycle/drain';
 import { syncPath } from '../../common/os/atomic-file';
 import { GuestAgent } from '../guest/guest-agent';
 import { GuestError } from '../guest/guest-error';
+import { GUEST_IP_ARGUMENT, GUEST_MAC } from '../networking/domain/guest-network';
 import { describeExit } from '../vmm/domain/vm';
 import { VmmEngine, type RunningVm } from '../vmm/ports/vmm-engine';
 import { ROOTFS_FILE, type SnapshotManifest } from './domain/manifest';
@@ -35,6 +36,8 @@ export interface BuildRequest {
   readonly memSizeMib: number;
   /** Milliseconds the guest has from its start until it is warm. */
   readonly bootDeadlineMs: number;
+  /** A tap of the host that the parent is connected to; to nothing when absent. */
+  readonly tap?: string | undefined;
 }
 
 const MIB = 1024 * 1024;
@@ -115,10 +118,13 @@ export class SnapshotBuilderService {
       memoryPath,
       kernelPath: request.source.kernelPath,
       initramfsPath: request.source.initramfsPath,
+      kernelArgs: GUEST_IP_ARGUMENT,
+      ...(request.tap === undefined ? {} : { network: { kind: 'tap', tap: request.tap } }),
       machine: {
         vcpus: request.vcpus,
         memSizeMib: request.memSizeMib,
         rootfsPath,
+        mac: GUEST_MAC,
       },
     });
     cleanup.push(() => vm.kill());
@@ -161,6 +167,7 @@ function guestOf({ source, vcpus, memSizeMib }: BuildRequest): SnapshotManifest[
     image: source.image?.name ?? null,
     image_digest: source.image?.digest ?? null,
     runtimes: source.runtimes,
+    mac: GUEST_MAC,
   };
 }
 

@@ -60,6 +60,7 @@ export class SnapshotsService implements OnApplicationBootstrap {
         vcpus,
         memSizeMib,
         bootDeadlineMs: seconds * 1000,
+        tap: request.tap ?? undefined,
       };
       try {
         const record = this.catalog.recordOf(tag, since);

@@ -17,6 +17,9 @@ const VALUES: Readonly<Record<string, string>> = {
   'branch-concurrency': '2',
   'token-grace': '5',
   'audit-required': 'true',
+  network: 'off',
+  'network-range': '10.0.0.0/20',
+  'network-pool': '3',
 };
 
 const ROOT = { uid: 0, cwd: '/srv', exists: () => false };
@@ -53,6 +56,9 @@ describe('loadConfig', () => {
       qemu: 'qemu-system-x86_64',
       runDir: '/run/forkd',
       imageRoot: '/home/a/.local/share/forkd/images',
+      network: 'auto',
+      networkRange: '10.213.0.0/19',
+      networkPool: 8,
       logLevel: 'info',
     });
   });
@@ -84,6 +90,16 @@ describe('loadConfig', () => {
     for (const value of ['-1', '1.5', '86401', '1m']) {
       refused({}, { FORKD_TOKEN_GRACE: value }, /FORKD_TOKEN_GRACE/, /0 to 86400/);
     }
+  });
+
+  it('takes a network of /8 to /29, and a pool of up to 256 namespaces', () => {
+    assert.equal(load().networkRange, '10.213.0.0/19');
+    assert.equal(load({ 'network-pool': '0' }).networkPool, 0);
+    for (const range of ['10.0.0.0', '10.0.0.1/24', '10.0.0.0/30', '10.0.0.0/7', 'fd00::/64', 'x']) {
+      refused({ 'network-range': range }, {}, /--network-range is/, /\/8 to \/29/);
+    }
+    refused({ 'network-pool': '257' }, {}, /--network-pool is '257'/, /0 to 256/);
+    refused({}, { FORKD_NETWORK: 'host' }, /FORKD_NETWORK is 'host'/, /auto or off/);
   });
 
   it('takes true and false for a switch', () => {

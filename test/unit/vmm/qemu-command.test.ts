@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
   kernelArguments,
+  launchPrefix,
   qemuArguments,
   tscKhzFromCpuinfo,
   type QemuCommand,
@@ -29,6 +30,23 @@ describe('qemuArguments', () => {
     assert.deepEqual(devices(restore), devices(boot));
     assert.deepEqual(restore.slice(-2), ['-incoming', 'fd:3']);
     assert.ok(!restore.includes('-kernel'));
+  });
+
+  it('gives the same network card whatever it is connected to, and the namespace to the whole of QEMU', () => {
+    const machine = { ...base.machine, mac: 'aa:fc:00:00:00:01' };
+    const peers = [
+      undefined,
+      { kind: 'user', isolated: true },
+      { kind: 'tap', netns: 'forkd-child-7', tap: 'forkd-tap0' },
+    ] as const;
+    const lines = peers.map((network) => qemuArguments({ ...base, machine, network }).join(' '));
+    for (const line of lines) assert.match(line, /-device virtio-net-device,netdev=n0,mac=aa:fc:00:00:00:01/);
+    assert.match(lines[0] ?? '', /-netdev hubport,id=n0/);
+    assert.match(lines[1] ?? '', /-netdev user,id=n0,.*restrict=on/);
+    assert.match(lines[2] ?? '', /-netdev tap,id=n0,ifname=forkd-tap0,script=no,downscript=no,vnet_hdr=off/);
+    assert.deepEqual(launchPrefix(peers[2]), ['nsenter', '--net=/run/netns/forkd-child-7', '--']);
+    assert.deepEqual(launchPrefix(undefined), []);
+    assert.ok(!qemuArguments(base).includes('-netdev'));
   });
 
   it('maps the snapshot’s memory privately and its disk read-only', () => {

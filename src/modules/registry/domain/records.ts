@@ -1,5 +1,7 @@
 /** The records of state.json; member names are the wire's (compatibility with upstream's file and clients). */
 
+import type { PolicyKind } from '../../networking/domain/policy';
+
 export type SnapshotStatus = 'writing' | 'ready' | 'failed';
 
 export interface SnapshotRecord {
@@ -18,6 +20,13 @@ export interface SnapshotRecord {
   warning?: string;
 }
 
+/** The network of a sandbox whose namespace the daemon made. */
+export interface SandboxNetwork {
+  policy: PolicyKind;
+  /** Where this host reaches the guest, any port. */
+  address: string;
+}
+
 export interface SandboxRecord {
   id: string;
   snapshot_tag: string;
@@ -29,6 +38,8 @@ export interface SandboxRecord {
   has_branched: boolean;
   last_branch_memory_path: string | null;
   branch_count: number;
+  /** Only with a namespace that the daemon made. */
+  network?: SandboxNetwork;
   /** Only on a sandbox whose VM ended by itself; `pid` is null then. */
   status?: 'dead';
   /** Why it ended. */

@@ -1,4 +1,5 @@
 import { DomainError } from '../../../common/errors/domain-error';
+import { POLICY_KINDS } from '../../networking/domain/policy';
 import type { RegistryState, SandboxRecord, SnapshotRecord, WorkspaceRecord } from './records';
 
 type Json = Record<string, unknown>;
@@ -19,6 +20,8 @@ const isOneOf =
   (...words: string[]) =>
   (value: unknown): boolean =>
     words.some((word) => word === value);
+
+const isPolicy = isOneOf(...POLICY_KINDS);
 
 const text: Field = { expected: 'a string', accepts: isText };
 const count: Field = { expected: 'an unsigned integer', accepts: isCount };
@@ -59,6 +62,10 @@ const SANDBOX: Readonly<Record<keyof SandboxRecord, Field>> = {
   has_branched: { ...flag, absent: false },
   last_branch_memory_path: nullable(text),
   branch_count: { ...count, absent: 0 },
+  network: optional({
+    expected: 'an object with policy and address',
+    accepts: (value) => isObject(value) && isText(value['address']) && isPolicy(value['policy']),
+  }),
   status: optional({ expected: 'dead', accepts: isOneOf('dead') }),
   status_reason: optional(text),
 };

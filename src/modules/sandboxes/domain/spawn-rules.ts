@@ -35,12 +35,6 @@ export function requireSpawnRules(request: SpawnRequest): void {
       'hugepages is not available: guest memory is a private mapping of the snapshot, which huge pages would copy in pieces of 2 MiB; leave it out',
     );
   }
-  if (request.perChildNetns) {
-    throw new DomainError(
-      'invalid',
-      'per_child_netns is not available in this version; leave it out, and the sandboxes have no network',
-    );
-  }
 }
 
 /** @throws DomainError invalid when there is no program, or the time limit is longer than a day. */

@@ -44,6 +44,8 @@ export interface SnapshotManifest {
     readonly image: string | null;
     readonly image_digest: string | null;
     readonly runtimes: readonly string[];
+    /** MAC address of its network card; a snapshot without one has no network in any of its children. */
+    readonly mac?: string;
   };
   /** Of the whole memory, also where only a diff is stored; see modules/memory/domain/digest.ts. */
   readonly memory_digest: string;
@@ -119,6 +121,10 @@ function manifestProblem(value: Record<string, unknown>): string | undefined {
       return `\`guest.${member}\` is not a positive integer`;
   }
   if (!Array.isArray(guest['runtimes'])) return 'missing field `guest.runtimes`';
+  const { mac } = guest;
+  if (mac !== undefined && !(isText(mac) && /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac))) {
+    return '`guest.mac` is not a MAC address';
+  }
   if (
     !isRecord(seal) ||
     !isText(seal['ino']) ||

@@ -22,7 +22,11 @@ export class CreateSnapshotDto {
   })
   rw!: boolean;
 
-  @Text({ nullable: true, description: 'A tap device of the host for the guest to boot with.' })
+  @Text({
+    nullable: true,
+    description:
+      'A tap device of the host that the guest is connected to while it boots; its children need none of it.',
+  })
   tap!: string | null;
 
   @U64({

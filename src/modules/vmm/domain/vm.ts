@@ -10,7 +10,18 @@ export interface MachineSpec {
   readonly memSizeMib: number;
   /** Read-only root disk, absolute host path. */
   readonly rootfsPath: string;
+  /** MAC address of its network card; it has none when absent. A VM with one is restored with one. */
+  readonly mac?: string | undefined;
 }
+
+/** What a VM's network card is connected to. */
+export type NetworkPeer =
+  /** Nothing: what the guest sends is dropped. */
+  | { readonly kind: 'nothing' }
+  /** A tap device that is there already; where it is in a namespace (a name of `ip netns`), the whole VMM runs in it. */
+  | { readonly kind: 'tap'; readonly netns?: string; readonly tap: string }
+  /** The VMM's own user-mode network, which needs no privilege; `isolated` lets nothing out. */
+  | { readonly kind: 'user'; readonly isolated: boolean };
 
 /** Where one VM keeps its sockets and log. */
 export interface VmPlace {
@@ -37,6 +48,7 @@ export interface BootSpec extends VmPlace {
   readonly machine: MachineSpec;
   readonly kernelPath: string;
   readonly initramfsPath: string;
+  readonly network?: NetworkPeer | undefined;
   /** Added to the kernel command line. */
   readonly kernelArgs?: string;
   /** Existing sparse file of exactly memSizeMib; mapped privately, never written. */
@@ -51,6 +63,8 @@ export interface RestoreSpec extends VmPlace {
   readonly vmstatePath: string;
   /** As the daemon's own child, with nothing before it, when absent. */
   readonly launch?: Launch | undefined;
+  /** Only for a machine with a network card; nothing when absent. */
+  readonly network?: NetworkPeer | undefined;
 }
 
 /** One piece of guest memory inside the VMM's address space. */

@@ -1,4 +1,4 @@
-import type { Accelerator, MachineSpec } from '../../domain/vm';
+import type { Accelerator, MachineSpec, NetworkPeer } from '../../domain/vm';
 
 /** File descriptors handed to QEMU; 0 to 2 are the standard ones. */
 export const VMSTATE_FD = 3;
@@ -35,6 +35,7 @@ export interface QemuCommand {
   readonly machine: MachineSpec;
   readonly memoryPath: string;
   readonly start: QemuStart;
+  readonly network?: NetworkPeer | undefined;
 }
 
 /** A value inside a QEMU option list, where a comma is written twice. */
@@ -93,6 +94,7 @@ export function qemuArguments(command: QemuCommand): string[] {
     `driver=raw,node-name=d0,read-only=on,file.driver=file,file.filename=${option(machine.rootfsPath)},file.locking=off`,
     '-device',
     'virtio-blk-device,drive=d0',
+    ...(machine.mac === undefined ? [] : networkArguments(machine.mac, command.network)),
     // Children are loaded from bare device state, which lacks this section.
     '-global',
     'migration.send-configuration=off',
@@ -103,6 +105,34 @@ export function qemuArguments(command: QemuCommand): string[] {
     args.push('-kernel', kernelPath, '-initrd', initramfsPath, '-append', kernelArgs.join(' '));
   }
   return args;
+}
+
+/**
+ * The device is the same whatever it is connected to: without vnet_hdr a tap offers the guest what the others offer, so
+ * that a child can be connected otherwise than its parent was.
+ */
+function networkArguments(mac: string, peer: NetworkPeer = { kind: 'nothing' }): string[] {
+  return ['-netdev', netdev(peer), '-device', `virtio-net-device,netdev=n0,mac=${mac}`];
+}
+
+function netdev(peer: NetworkPeer): string {
+  switch (peer.kind) {
+    case 'nothing':
+      // A hub with a single port.
+      return 'hubport,id=n0,hubid=0';
+    case 'tap':
+      return `tap,id=n0,ifname=${peer.tap},script=no,downscript=no,vnet_hdr=off`;
+    case 'user':
+      return `user,id=n0,ipv6=off,net=10.42.0.0/24,host=10.42.0.1,dns=10.42.0.3,dhcpstart=10.42.0.15,restrict=${peer.isolated ? 'on' : 'off'}`;
+  }
+}
+
+/**
+ * What QEMU is started with, before its own name, so that it runs in the namespace of its tap; the pid stays the same.
+ */
+export function launchPrefix(peer: NetworkPeer | undefined): string[] {
+  if (peer?.kind !== 'tap' || peer.netns === undefined) return [];
+  return ['nsenter', `--net=/run/netns/${peer.netns}`, '--'];
 }
 
 /**

@@ -12,7 +12,7 @@ import {
   type VmPlace,
 } from '../../domain/vm';
 import { VmmEngine, type RunningVm } from '../../ports/vmm-engine';
-import { kernelArguments, QMP_SOCKET, qemuArguments, tscKhzFromCpuinfo } from './qemu-command';
+import { kernelArguments, launchPrefix, QMP_SOCKET, qemuArguments, tscKhzFromCpuinfo } from './qemu-command';
 import { adoptedProcess, killPid, LaunchError, startQemu } from './qemu-process';
 import { QemuProbe, type QemuProbeOptions } from './qemu-probe';
 import { lastWords, QemuVm } from './qemu-vm';
@@ -46,7 +46,9 @@ export class QemuEngine extends VmmEngine {
   async restore(spec: RestoreSpec): Promise<RunningVm> {
     const { accelerator } = await this.probe();
     const { machine, memoryPath, runDir } = spec;
-    const args = qemuArguments({ accelerator, runDir, machine, memoryPath, start: { kind: 'restore' } });
+    const { network } = spec;
+    const start = { kind: 'restore' as const };
+    const args = qemuArguments({ accelerator, runDir, machine, memoryPath, network, start });
     return this.launch(spec, args, machine.memSizeMib, spec);
   }
 
@@ -86,19 +88,19 @@ export class QemuEngine extends VmmEngine {
   }
 
   private async start(spec: BootSpec, accelerator: EngineProbe['accelerator']): Promise<QemuVm> {
-    const { machine, memoryPath, runDir, kernelPath, initramfsPath } = spec;
+    const { machine, memoryPath, runDir, network, kernelPath, initramfsPath } = spec;
     this.tscKhz ??= readFile('/proc/cpuinfo', 'utf8').then(tscKhzFromCpuinfo, () => undefined);
     const kernelArgs = kernelArguments(accelerator, await this.tscKhz, spec.kernelArgs);
     const start = { kind: 'boot' as const, kernelPath, initramfsPath, kernelArgs };
-    const args = qemuArguments({ accelerator, runDir, machine, memoryPath, start });
-    return this.launch(spec, args, machine.memSizeMib, {});
+    const args = qemuArguments({ accelerator, runDir, machine, memoryPath, network, start });
+    return this.launch(spec, args, machine.memSizeMib, { network });
   }
 
   private async launch(
     { runDir }: VmPlace,
     args: readonly string[],
     memSizeMib: number,
-    { vmstatePath, launch }: Partial<RestoreSpec>,
+    { vmstatePath, launch, network }: Partial<RestoreSpec>,
   ): Promise<QemuVm> {
     const same = (pid: number): Promise<boolean> => runs(pid, runDir);
     const { watch, control } = await startQemu({
@@ -106,7 +108,7 @@ export class QemuEngine extends VmmEngine {
       args,
       runDir,
       vmstatePath,
-      launch,
+      launch: { ...launch, prefix: [...(launch?.prefix ?? []), ...launchPrefix(network)] },
       same,
     }).catch(async (error: unknown) => {
       if (!(error instanceof LaunchError)) throw error;
