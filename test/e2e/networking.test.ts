@@ -2,27 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { connect } from 'node:net';
 import { once } from 'node:events';
+import { evaluate, PROBES, removeAll, type Sandbox, spawnWithNetwork } from '../support/network/guests';
 import { INTERNET, NetworkLab, networkTraces, PORT } from '../support/network/network-lab';
 import { inOwnNetwork } from '../support/own-network';
 import { RealHost, tool } from '../support/real-host';
-
-interface Sandbox {
-  readonly id: string;
-  readonly netns: string | null;
-  readonly network?: { readonly policy: string; readonly address: string };
-}
-
-/** What a host says that a guest reaches over TCP, or why it does not reach it. */
-const REACH = `
-def reach(address, port, seconds=5):
-    import socket
-    try:
-        with socket.create_connection((address, port), seconds) as connection:
-            connection.settimeout(seconds)
-            return connection.recv(100).decode()
-    except OSError as error:
-        return type(error).__name__
-`;
 
 inOwnNetwork(__filename, () => {
   describe('sandboxes with a network', { timeout: 300_000 }, () => {
@@ -40,29 +23,10 @@ inOwnNetwork(__filename, () => {
       await lab.stop();
     });
 
-    async function spawn(n: number): Promise<Sandbox[]> {
-      const body = { snapshot_tag: 'py', n, per_child_netns: true };
-      return host.client.json<Sandbox[]>(201, 'POST', '/v1/sandboxes', body);
-    }
-
-    async function evaluate(id: string, code: string): Promise<string | null> {
-      const answer = await host.client.json<{ result: string | null; error: string | null }>(
-        200,
-        'POST',
-        `/v1/sandboxes/${id}/eval`,
-        { code },
-      );
-      assert.equal(answer.error, null);
-      return answer.result;
-    }
-
-    async function reach(id: string, address: string, port: number, seconds = 5): Promise<string | null> {
-      return evaluate(id, `${REACH}\nreach('${address}', ${port}, ${seconds})`);
-    }
-
-    async function remove(sandboxes: readonly Sandbox[]): Promise<void> {
-      await Promise.all(sandboxes.map(({ id }) => host.client.json(204, 'DELETE', `/v1/sandboxes/${id}`)));
-    }
+    const spawn = (n: number): Promise<Sandbox[]> => spawnWithNetwork(host, n);
+    const remove = (sandboxes: readonly Sandbox[]): Promise<void> => removeAll(host, sandboxes);
+    const reach = (id: string, address: string, port: number): Promise<string | null> =>
+      evaluate(host, id, `${PROBES}\ntcp('${address}', ${port})`);
 
     it('reach the internet, each by itself, and the host reaches each by its own address', async () => {
       const sandboxes = await spawn(2);
@@ -72,6 +36,7 @@ inOwnNetwork(__filename, () => {
         assert.equal(network?.policy, 'internet');
         assert.equal(await reach(id, INTERNET, PORT), "'203.0.113.1'");
         await evaluate(
+          host,
           id,
           `import socket, threading
 server = socket.create_server(('0.0.0.0', 8000))

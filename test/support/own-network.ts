@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { it } from 'node:test';
+import { pythonImage } from './real-host';
 
 const INSIDE = 'FORKD_TEST_OWN_NETWORK';
 
@@ -20,6 +21,8 @@ export function inOwnNetwork(file: string, define: () => void): void {
     return;
   }
   it('passes in a network of its own', async () => {
+    // There, nothing could be downloaded for it.
+    await pythonImage();
     // Without the variable of Node's test runner, as the output is for people.
     const env: NodeJS.ProcessEnv = { ...process.env, [INSIDE]: '1' };
     delete env['NODE_TEST_CONTEXT'];

@@ -51,7 +51,7 @@ export class NamespacePool {
     const slots = this.table.lease(count);
     try {
       if (slots.length < count) slots.push(...(await this.inTurn(() => this.make(count - slots.length))));
-      if (policy.kind !== DEFAULT_POLICY.kind) await this.setPolicy(slots, policy);
+      if (policy !== DEFAULT_POLICY) await this.setPolicy(slots, policy);
     } catch (error) {
       void this.release(slots);
       throw error;
@@ -111,7 +111,7 @@ export class NamespacePool {
     if (this.closed) throw new DomainError('unavailable', 'the daemon is shutting down');
     const unclaim = await this.host.claim();
     try {
-      await this.host.prepare(this.plan);
+      for (const warning of await this.host.prepare(this.plan)) this.logger.warn(warning);
       const names = await this.host.names();
       const stray = (await this.ownSlots(names)).filter((slot) => this.table.stateOf(slot) === undefined);
       const generations = await this.host.generations();
@@ -132,14 +132,14 @@ export class NamespacePool {
 
   /** What an earlier daemon has recorded as its own, or made: nobody else's devices have such names. */
   private async ownSlots({ devices }: HostNames): Promise<number[]> {
-    const made = [...devices].flatMap((name) => slotOfVeth(name) ?? []);
+    const made = [...devices.keys()].flatMap((name) => slotOfVeth(name) ?? []);
     return [...new Set([...(await this.journal.read()), ...made])];
   }
 
   /** Makes namespaces and leases them. */
   private async make(count: number): Promise<number[]> {
     const names = await this.host.names();
-    const taken = new Set([...names.netns, ...names.devices]);
+    const taken = new Set([...names.netns, ...names.devices.keys()]);
     const slots = this.table.book(count, taken);
     if (slots === undefined) throw exhausted(this.plan, count, this.table.free(taken));
     try {

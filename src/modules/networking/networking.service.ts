@@ -1,7 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { DomainError, errorMessage } from '../../common/errors/domain-error';
 import { TAP_NAME } from './domain/guest-network';
-import { netnsName, slotOfNetns } from './domain/names';
+import { netnsName, slotOfNetns, vethName } from './domain/names';
 import type { NetworkPolicy } from './domain/policy';
 import { DEFAULT_POLICY } from './domain/policy';
 import type { AddressPlan } from './domain/address-plan';
@@ -21,7 +21,18 @@ export interface NetworkLease {
   readonly netns: string;
   readonly tap: string;
   /** Where the host reaches the guest, and the rules that hold; absent for a namespace that somebody else made. */
-  readonly own?: { readonly address: string; readonly policy: NetworkPolicy };
+  readonly own?: {
+    readonly address: string;
+    readonly policy: NetworkPolicy;
+    /** What had gone over the device before this lease; unknown after a restart of the daemon. */
+    readonly before?: SandboxTraffic | undefined;
+  };
+}
+
+/** Bytes, as the sandbox sees them. */
+export interface SandboxTraffic {
+  readonly sent: number;
+  readonly received: number;
 }
 
 /** What is recorded of a sandbox that has a network. */
@@ -62,8 +73,12 @@ export class NetworkingService implements OnApplicationShutdown {
     if (leases.length === count) return leases;
     try {
       const wish = policy ?? DEFAULT_POLICY;
-      for (const slot of await pool.lease(count - leases.length, wish)) {
-        const own = { address: plan.linkOf(slot).sandbox, policy: wish };
+      const slots = await pool.lease(count - leases.length, wish);
+      const { devices } = await this.host.names();
+      for (const slot of slots) {
+        const device = devices.get(vethName(slot));
+        const before = device && { sent: device.received, received: device.sent };
+        const own = { address: plan.linkOf(slot).sandbox, policy: wish, before };
         leases.push({ netns: netnsName(slot), tap: TAP_NAME, own });
       }
       return leases;
@@ -71,6 +86,30 @@ export class NetworkingService implements OnApplicationShutdown {
       this.release(leases.map(({ netns }) => netns));
       throw error;
     }
+  }
+
+  /**
+   * Has another policy hold for a sandbox that runs, for all its connections and at once.
+   *
+   * @throws DomainError conflict for a namespace that the daemon did not make.
+   */
+  async setPolicy(netns: string, policy: NetworkPolicy): Promise<void> {
+    const slot = slotOfNetns(netns);
+    if (slot === undefined || !this.provider?.pool.owns(slot)) {
+      throw new DomainError(
+        'conflict',
+        `the rules of ${netns} are not the daemon's, so it cannot change them`,
+      );
+    }
+    await this.provider.pool.setPolicy([slot], policy);
+  }
+
+  /** Bytes that a namespace of the daemon's has sent and received since it was made; undefined when it is gone. */
+  async traffic(netns: string): Promise<SandboxTraffic | undefined> {
+    const slot = slotOfNetns(netns);
+    const { devices } = await this.host.names();
+    const device = slot === undefined ? undefined : devices.get(vethName(slot));
+    return device && { sent: device.received, received: device.sent };
   }
 
   /** Takes back what no VM uses any more; what it takes happens in the background. */

@@ -49,8 +49,9 @@ export const SANDBOX_NETWORK = record<SandboxNetwork>(
   {
     policy: oneOf(
       POLICY_KINDS,
-      'What it may reach: `none`, or the public `internet` without private networks.',
+      'What it may reach: nothing, the public internet without private networks, what `allow` lists, or everything. Never this host, other sandboxes or link-local addresses.',
     ),
+    allow: optional(arrayOf(text('An address or network, with a port or without.'), 'Only with `allow`.')),
     address: text('Where this host reaches the guest, on any port.'),
   },
   { policy: 'internet', address: '10.213.0.3' },

@@ -12,6 +12,7 @@ import { RegistryService } from '../registry/registry.service';
 import { SnapshotOriginsService } from '../snapshots/snapshot-origins.service';
 import { VmmEngine } from '../vmm/ports/vmm-engine';
 import { AgentLink } from './agent-link';
+import { recordedPolicy } from './domain/sandbox-network';
 import { SandboxesService } from './sandboxes.service';
 import { SpawnService } from './spawn.service';
 
@@ -90,10 +91,10 @@ export class AdoptionService implements OnApplicationBootstrap {
 
 function leaseOf({ netns, network }: SandboxRecord): NetworkLease | undefined {
   if (netns === null) return undefined;
-  const own = network && { address: network.address, policy: { kind: network.policy } };
+  const own = network && { address: network.address, policy: recordedPolicy(network) };
   return { netns, tap: TAP_NAME, ...(own && { own }) };
 }
 
 function recordedNetwork({ netns, network }: SandboxRecord): RecordedNetwork[] {
-  return netns === null ? [] : [{ netns, policy: network && { kind: network.policy } }];
+  return netns === null ? [] : [{ netns, policy: network && recordedPolicy(network) }];
 }

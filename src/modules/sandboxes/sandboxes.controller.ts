@@ -51,6 +51,7 @@ export class SandboxesController {
       404: 'No such snapshot.',
       409: 'The snapshot is being written, failed, is damaged, or was made for another host.',
       500: 'A child did not start; nothing is left of the others.',
+      503: 'More sandboxes with a network than `--network-range` has addresses for.',
     },
     example: { snapshot_tag: 'py', n: 2 },
   })
@@ -60,6 +61,8 @@ export class SandboxesController {
         snapshotTag: body.snapshot_tag,
         n: body.n,
         perChildNetns: body.per_child_netns,
+        networkPolicy: body.network_policy,
+        networkAllow: body.network_allow,
         memoryLimitMib: body.memory_limit_mib,
         prewarm: body.prewarm,
         hugepages: body.hugepages,

@@ -12,13 +12,15 @@ import { SandboxCaptureService } from './branch/sandbox-capture.service';
 import { ExecStreamController } from './exec-stream/exec-stream.controller';
 import { ExecStreamService } from './exec-stream/exec-stream.service';
 import { GuestCallsService } from './guest-calls.service';
+import { SandboxNetworkController } from './network/sandbox-network.controller';
+import { SandboxNetworkService } from './network/sandbox-network.service';
 import { SandboxesController } from './sandboxes.controller';
 import { SandboxesService } from './sandboxes.service';
 import { SpawnService } from './spawn.service';
 
 @Module({
   imports: [MetricsModule, NetworkingModule, RegistryModule, SnapshotsModule, VmmModule],
-  controllers: [BranchController, ExecStreamController, SandboxesController],
+  controllers: [BranchController, ExecStreamController, SandboxNetworkController, SandboxesController],
   providers: [
     AdoptionService,
     BranchService,
@@ -27,6 +29,7 @@ import { SpawnService } from './spawn.service';
     ExecStreamService,
     GuestCallsService,
     SandboxCaptureService,
+    SandboxNetworkService,
     SandboxesService,
     SpawnService,
   ],

@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto';
-import { rm } from 'node:fs/promises';
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { DomainError, errorChain, errorMessage } from '../../common/errors/domain-error';
 import { Drain } from '../../common/lifecycle/drain';
@@ -12,6 +11,8 @@ import { type RestorableSnapshot, SnapshotOpenerService } from '../snapshots/sna
 import { SnapshotOriginsService } from '../snapshots/snapshot-origins.service';
 import { deathCause } from './domain/death-cause';
 import { SandboxIds } from './domain/sandbox-id';
+import { policyOf } from '../networking/domain/policy';
+import { networkRecord } from './domain/sandbox-network';
 import { requireSpawnRules, type SpawnRequest } from './domain/spawn-rules';
 import { SpawnService, type LiveVm } from './spawn.service';
 
@@ -178,6 +179,7 @@ export class SandboxesService implements OnApplicationShutdown {
     );
     const vms = await this.spawner.spawn(snapshot, ids, {
       perChildNetns: request.perChildNetns,
+      policy: policyOf(request.networkPolicy ?? null, request.networkAllow ?? []),
       prewarm: request.prewarm,
       signal,
     });
@@ -193,9 +195,7 @@ export class SandboxesService implements OnApplicationShutdown {
       has_branched: false,
       last_branch_memory_path: null,
       branch_count: 0,
-      ...(network?.own && {
-        network: { policy: network.own.policy.kind, address: network.own.address },
-      }),
+      ...(network?.own && { network: networkRecord(network.own.policy, network.own.address) }),
     }));
     const lap = this.metrics.laps('spawn');
     try {

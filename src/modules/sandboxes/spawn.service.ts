@@ -11,6 +11,7 @@ import { exhaustionAdvice } from '../../common/os/exhaustion';
 import { GuestAgent } from '../guest/guest-agent';
 import { GuestError } from '../guest/guest-error';
 import { OperationMetrics } from '../metrics/operation-metrics';
+import type { NetworkPolicy } from '../networking/domain/policy';
 import { NetworkingService, type NetworkLease } from '../networking/networking.service';
 import { AgentLink } from './agent-link';
 import type { RestorableSnapshot } from '../snapshots/snapshot-opener.service';
@@ -28,6 +29,8 @@ export interface LiveVm {
 export interface SpawnOptions {
   /** Gives each child a network namespace. */
   readonly perChildNetns: boolean;
+  /** The default when absent. */
+  readonly policy?: NetworkPolicy | undefined;
   /** Has each child run a program and its warm runtimes once. */
   readonly prewarm: boolean;
   readonly signal: AbortSignal;
@@ -60,10 +63,10 @@ export class SpawnService {
   async spawn(
     snapshot: RestorableSnapshot,
     ids: readonly string[],
-    { perChildNetns, prewarm, signal }: SpawnOptions,
+    { perChildNetns, policy, prewarm, signal }: SpawnOptions,
   ): Promise<LiveVm[]> {
     const cleanup = new CleanupStack();
-    const networks = perChildNetns ? await this.connect(snapshot, ids.length, cleanup) : [];
+    const networks = perChildNetns ? await this.connect(snapshot, ids.length, policy, cleanup) : [];
     const failed = new AbortController();
     const either = AbortSignal.any([signal, failed.signal]);
     const begun = performance.now();
@@ -114,6 +117,7 @@ export class SpawnService {
   private async connect(
     snapshot: RestorableSnapshot,
     count: number,
+    policy: NetworkPolicy | undefined,
     cleanup: CleanupStack,
   ): Promise<NetworkLease[]> {
     if (snapshot.manifest.guest.mac === undefined) {
@@ -122,7 +126,7 @@ export class SpawnService {
         'per_child_netns needs a snapshot with a network card, and this one was made without; make it again from its image',
       );
     }
-    const leases = await this.networking.lease(count);
+    const leases = await this.networking.lease(count, policy);
     cleanup.push(() => {
       this.networking.release(leases.map(({ netns }) => netns));
       return Promise.resolve();

@@ -1,5 +1,18 @@
 import type { PathParameter } from '../../common/http/route-documentation';
-import { constant, freeObject, integer, nullable, optional, record, text } from '../../common/http/schema';
+import {
+  arrayOf,
+  constant,
+  count,
+  freeObject,
+  integer,
+  nullable,
+  oneOf,
+  optional,
+  record,
+  text,
+} from '../../common/http/schema';
+import { POLICY_KINDS } from '../networking/domain/policy';
+import type { NetworkStatus } from './network/sandbox-network.service';
 import type { EvalAnswer, ExecAnswer } from './guest-calls.service';
 
 export const EXEC_RESPONSE = record<ExecAnswer>(
@@ -36,3 +49,18 @@ export const PING_RESPONSE = freeObject("The guest agent's own answer, as it is;
 export const SANDBOX_PARAMS: Readonly<Record<string, PathParameter>> = {
   id: { description: "The sandbox's id.", example: 'sb-6657e0c0-0000' },
 };
+
+export const NETWORK_STATUS = record<NetworkStatus>(
+  'NetworkStatus',
+  "A sandbox's network, and the bytes that went over it.",
+  {
+    policy: oneOf(POLICY_KINDS, 'What it may reach.'),
+    allow: optional(arrayOf(text('An address or network, with a port or without.'), 'Only with `allow`.')),
+    address: text('Where this host reaches the guest, on any port.'),
+    bytes_sent: count(
+      'By the sandbox, since it was forked; after a restart of the daemon, through its namespace.',
+    ),
+    bytes_received: count('As `bytes_sent`.'),
+  },
+  { policy: 'internet', address: '10.213.0.3', bytes_sent: 1024, bytes_received: 4096 },
+);

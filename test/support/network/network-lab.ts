@@ -16,6 +16,8 @@ export const PORT = 7000;
 /** What surrounds the daemon's host in a test: hosts that are namespaces, on links of their own. */
 export class NetworkLab {
   private readonly peers: ChildProcess[] = [];
+  /** All that peers have received as datagrams, a line each. */
+  datagrams = '';
 
   /** A host behind the default route. */
   async internet(): Promise<void> {
@@ -56,6 +58,9 @@ export class NetworkLab {
     });
     this.peers.push(peer);
     await once(peer.stdout, 'data');
+    peer.stdout.on('data', (chunk: Buffer) => {
+      this.datagrams += chunk.toString();
+    });
   }
 
   async stop(): Promise<void> {

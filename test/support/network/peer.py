@@ -1,4 +1,4 @@
-"""A host on a network: answers every TCP connection and every datagram on a port with the sender's address."""
+"""A host on a network: answers every TCP connection and datagram with the sender's address; prints each datagram."""
 
 import selectors
 import socket
@@ -25,5 +25,6 @@ while True:
                 pass
             connection.close()
         else:
-            _, sender = key.fileobj.recvfrom(65536)
+            payload, sender = key.fileobj.recvfrom(65536)
+            print(payload.decode(), flush=True)
             key.fileobj.sendto(sender[0].removeprefix("::ffff:").encode(), sender)

@@ -60,7 +60,7 @@ describe('SlotTable', () => {
     const table = new SlotTable(planOf('10.0.0.0/24'));
     const [slot = 0] = table.book(1, new Set()) ?? [];
     const [before] = table.rulesOf([slot]);
-    table.setPolicy(slot, { kind: 'none' });
+    table.setPolicy(slot, { kind: 'none', allow: [] });
     const [after] = table.rulesOf([slot]);
     assert.ok(before && after && before.generation > 0 && after.generation > 0);
     assert.notEqual(after.generation, before.generation);

@@ -6,9 +6,10 @@ import { ProcessError, runProcess } from '../../../common/os/run-process';
 import type { AddressPlan } from '../domain/address-plan';
 import { TAP_NAME } from '../domain/guest-network';
 import { creationScript, removalScript } from '../domain/host-script';
+import { type ForeignChain, PASS_COMMENT, passThroughFirewalls } from '../domain/foreign-firewall';
 import { netnsName, slotOfVeth, vethName } from '../domain/names';
 import { TABLE } from '../domain/ruleset';
-import { type HostNames, NetworkHost } from '../ports/network-host';
+import { type HostNames, NetworkHost, type Traffic } from '../ports/network-host';
 
 const NETNS_DIR = '/run/netns';
 const FORWARDING = '/proc/sys/net/ipv4/ip_forward';
@@ -48,13 +49,19 @@ export class LinuxNetworkHost extends NetworkHost {
       });
   }
 
-  async prepare(plan: AddressPlan): Promise<void> {
+  async prepare(plan: AddressPlan): Promise<string[]> {
     if (process.getuid?.() !== 0) {
       throw refusal('the daemon does not run as root, which making network namespaces needs');
     }
     for (const tool of ['ip', 'nft', 'nsenter']) await run(tool, [tool === 'ip' ? '-V' : '--version'], '');
     await refuseOverlap(plan);
     await enableForwarding();
+    const { stdout } = await run('nft', ['-j', 'list', 'chains'], '');
+    const { orders, warnings } = passThroughFirewalls(plan, parseChains(stdout));
+    if (orders !== '' && !(await run('nft', ['list', 'ruleset'], '')).stdout.includes(PASS_COMMENT)) {
+      await run('nft', ['-f', '-'], orders);
+    }
+    return warnings;
   }
 
   async names(): Promise<HostNames> {
@@ -62,8 +69,7 @@ export class LinuxNetworkHost extends NetworkHost {
       readdir(NETNS_DIR).catch(() => []),
       readFile('/proc/self/net/dev', 'utf8'),
     ]);
-    const devices = table.split('\n').flatMap((line) => /^\s*([^\s:]+):/.exec(line)?.[1] ?? []);
-    return { netns: new Set(netns), devices: new Set(devices) };
+    return { netns: new Set(netns), devices: parseDevices(table) };
   }
 
   async create(plan: AddressPlan, slots: readonly number[]): Promise<void> {
@@ -119,6 +125,23 @@ export class LinuxNetworkHost extends NetworkHost {
       return false;
     }
   }
+}
+
+function parseChains(text: string): ForeignChain[] {
+  const { nftables = [] } = JSON.parse(text) as { nftables?: { chain?: ForeignChain }[] };
+  return nftables.flatMap(({ chain }) => chain ?? []);
+}
+
+/** /proc/net/dev: a line per device, eight figures of what it received, then eight of what it sent. */
+export function parseDevices(table: string): Map<string, Traffic> {
+  const devices = new Map<string, Traffic>();
+  for (const line of table.split('\n')) {
+    const [, name, figures] = /^\s*([^\s:]+):\s*(.*)$/.exec(line) ?? [];
+    if (name === undefined || figures === undefined) continue;
+    const numbers = figures.trim().split(/\s+/).map(Number);
+    devices.set(name, { received: numbers[0] ?? 0, sent: numbers[8] ?? 0 });
+  }
+  return devices;
 }
 
 /** What `nft -j list map` says of a map from devices to marks. */

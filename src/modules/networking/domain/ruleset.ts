@@ -2,25 +2,12 @@ import { formatCidr } from '../../../common/net/ipv4';
 import type { AddressPlan } from './address-plan';
 import { GUEST_ADDRESS, RESOLVER_ADDRESS } from './guest-network';
 import { vethName, VETH_PREFIX } from './names';
-import type { NetworkPolicy } from './policy';
+import { NEVER, type NetworkPolicy, PRIVATE, withoutOverlap } from './policy';
 
 export const TABLE = 'inet forkd';
 
 /** Where the daemon's resolver listens on its own address. */
 export const RESOLVER_PORT = 5353;
-
-/** No policy leads there: nobody, the host itself, link-local (and the cloud's metadata), multicast and broadcast. */
-const NEVER = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'];
-
-/** What is not the public internet (IANA's special-purpose registry): private networks, shared and test address space. */
-const PRIVATE = [
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '172.16.0.0/12',
-  '192.0.0.0/24',
-  '192.168.0.0/16',
-  '198.18.0.0/15',
-];
 
 /** What of a slot the table knows. */
 export interface SlotRules {
@@ -52,10 +39,11 @@ table ${TABLE} {
   set approved { type ifname . mark; }
   set resolving { type ifname; }
   set confined { type ifname; }
-  set allowed { type ifname . ipv4_addr . inet_proto . inet_service; flags interval, timeout; }
-  set never { type ipv4_addr; flags interval; auto-merge; elements = { ${[...NEVER, formatCidr(plan.range)].join(', ')} }
+  set allowed { type ifname . ipv4_addr . inet_proto . inet_service; flags interval; }
+  set allowed_hosts { type ifname . ipv4_addr; flags interval; }
+  set never { type ipv4_addr; flags interval; auto-merge; elements = { ${[...NEVER, plan.range].map(formatCidr).join(', ')} }
   }
-  set private { type ipv4_addr; flags interval; elements = { ${PRIVATE.join(', ')} }
+  set private { type ipv4_addr; flags interval; elements = { ${PRIVATE.map(formatCidr).join(', ')} }
   }
   chain incoming {
     type filter hook prerouting priority raw; policy accept;
@@ -112,6 +100,7 @@ table ${TABLE} {
     goto approve
   }
   chain allow {
+    iifname . ip daddr @allowed_hosts goto approve
     iifname . ip daddr . meta l4proto . th dport @allowed goto approve
     drop
   }
@@ -155,5 +144,12 @@ function elementsOf(plan: AddressPlan, { slot, policy, generation }: SlotRules):
       ? []
       : [element('policies', `${veth} : goto ${policy.kind}`), element('resolving', veth)]),
     ...(policy.kind === 'allow' ? [element('confined', veth)] : []),
+    ...[...withoutOverlap(policy.allow)].flatMap(([port, networks]) =>
+      networks.map((network) =>
+        port === ''
+          ? element('allowed_hosts', `${veth} . ${formatCidr(network)}`)
+          : element('allowed', `${veth} . ${formatCidr(network)} . ${port}`),
+      ),
+    ),
   ];
 }

@@ -1,10 +1,16 @@
 import type { AddressPlan } from '../domain/address-plan';
 
+/** Bytes on a device, as it sees them: what it receives, the sandbox behind it has sent. */
+export interface Traffic {
+  readonly received: number;
+  readonly sent: number;
+}
+
 /** What there is on the host, whoever made it. */
 export interface HostNames {
   /** Named network namespaces. */
   readonly netns: ReadonlySet<string>;
-  readonly devices: ReadonlySet<string>;
+  readonly devices: ReadonlyMap<string, Traffic>;
 }
 
 /** The host's network, as far as sandboxes need it. Failures are DomainErrors that say what to do. */
@@ -15,8 +21,11 @@ export abstract class NetworkHost {
    * @returns what lets the next daemon do so.
    */
   abstract claim(): Promise<() => Promise<void>>;
-  /** @throws DomainError invalid when the host cannot give sandboxes a network, with the reason. */
-  abstract prepare(plan: AddressPlan): Promise<void>;
+  /**
+   * @returns what an operator should know: firewalls of others that stop what sandboxes send.
+   * @throws DomainError invalid when the host cannot give sandboxes a network, with the reason.
+   */
+  abstract prepare(plan: AddressPlan): Promise<string[]>;
   abstract names(): Promise<HostNames>;
   /** Makes these slots' namespaces, all or none. */
   abstract create(plan: AddressPlan, slots: readonly number[]): Promise<void>;

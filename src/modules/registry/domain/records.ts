@@ -23,6 +23,8 @@ export interface SnapshotRecord {
 /** The network of a sandbox whose namespace the daemon made. */
 export interface SandboxNetwork {
   policy: PolicyKind;
+  /** Only with the policy `allow`. */
+  allow?: string[];
   /** Where this host reaches the guest, any port. */
   address: string;
 }

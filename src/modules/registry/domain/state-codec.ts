@@ -21,6 +21,7 @@ const isOneOf =
   (value: unknown): boolean =>
     words.some((word) => word === value);
 
+const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
 const isPolicy = isOneOf(...POLICY_KINDS);
 
 const text: Field = { expected: 'a string', accepts: isText };
@@ -64,7 +65,11 @@ const SANDBOX: Readonly<Record<keyof SandboxRecord, Field>> = {
   branch_count: { ...count, absent: 0 },
   network: optional({
     expected: 'an object with policy and address',
-    accepts: (value) => isObject(value) && isText(value['address']) && isPolicy(value['policy']),
+    accepts: (value) =>
+      isObject(value) &&
+      isText(value['address']) &&
+      isPolicy(value['policy']) &&
+      (value['allow'] === undefined || isTexts(value['allow'])),
   }),
   status: optional({ expected: 'dead', accepts: isOneOf('dead') }),
   status_reason: optional(text),

@@ -1,9 +1,14 @@
+import { policyOf, type PolicyKind } from '../../networking/domain/policy';
 import { DomainError } from '../../../common/errors/domain-error';
 
 export interface SpawnRequest {
   readonly snapshotTag: string;
   readonly n: number;
   readonly perChildNetns: boolean;
+  /** Only with a namespace; the default when absent or null. */
+  readonly networkPolicy?: PolicyKind | null;
+  /** What the policy `allow` leads to. */
+  readonly networkAllow?: readonly string[];
   readonly memoryLimitMib: number | null;
   /** Has each child run what its guest will be asked to run, before it is handed out. */
   readonly prewarm: boolean;
@@ -29,11 +34,19 @@ export function requireSpawnRules(request: SpawnRequest): void {
       'invalid',
       `memory_limit_mib must be ≤ ${MAX_MEMORY_LIMIT_MIB}, or null for no limit`,
     );
+  requireNetworkRules(request);
   if (request.hugepages) {
     throw new DomainError(
       'invalid',
       'hugepages is not available: guest memory is a private mapping of the snapshot, which huge pages would copy in pieces of 2 MiB; leave it out',
     );
+  }
+}
+
+function requireNetworkRules({ perChildNetns, networkPolicy = null, networkAllow = [] }: SpawnRequest): void {
+  const policy = policyOf(networkPolicy, networkAllow);
+  if (policy !== undefined && !perChildNetns) {
+    throw new DomainError('invalid', 'network_policy needs a network: give per_child_netns, too');
   }
 }
 

@@ -1,4 +1,5 @@
-import { Bool, Text, U64 } from '../../../common/http/dto-members';
+import { Bool, OneOf, Text, TextArray, U64 } from '../../../common/http/dto-members';
+import { POLICY_KINDS, type PolicyKind } from '../../networking/domain/policy';
 import { TAG_PATTERN } from '../../snapshots/domain/tag';
 import { MAX_CHILDREN, MAX_MEMORY_LIMIT_MIB } from '../domain/spawn-rules';
 
@@ -12,6 +13,20 @@ export class SpawnDto {
 
   @Bool({ default: false, description: 'A network namespace for each sandbox.' })
   per_child_netns!: boolean;
+
+  @OneOf(POLICY_KINDS, {
+    nullable: true,
+    description:
+      'What each may reach, with `per_child_netns`; `internet` when absent: public addresses only. None leads to this host, other sandboxes or link-local addresses.',
+  })
+  network_policy!: PolicyKind | null;
+
+  @TextArray({
+    default: [],
+    description:
+      'For the policy `allow`: IPv4 addresses and networks, with a port or without: 203.0.113.7, 10.1.0.0/16:443, 1.1.1.1:53/udp.',
+  })
+  network_allow!: string[];
 
   @U64({
     nullable: true,
