@@ -12,6 +12,7 @@ import { AuthModule } from './modules/auth/auth.module';
 import { HealthModule } from './modules/health/health.module';
 import { MetricsEndpointModule, MetricsModule } from './modules/metrics/metrics.module';
 import { OpenApiModule } from './modules/openapi/openapi.module';
+import { PacksModule } from './modules/packs/packs.module';
 import { RegistryModule } from './modules/registry/registry.module';
 import { SandboxesModule } from './modules/sandboxes/sandboxes.module';
 import { SnapshotsModule } from './modules/snapshots/snapshots.module';
@@ -27,7 +28,7 @@ export interface Foundation {
 }
 
 /** What happens on the host. Its modules do the product's work. */
-const PRODUCT_MODULES: AppImport[] = [SnapshotsModule, SandboxesModule, WorkspacesModule];
+const PRODUCT_MODULES: AppImport[] = [SnapshotsModule, PacksModule, SandboxesModule, WorkspacesModule];
 
 /** The composition root: the only place that lists all modules. */
 @Module({})

@@ -9,6 +9,9 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export const DEFAULT_TOKEN_GRACE_SECS = 60;
 
+/** 128 GiB: two guests of the largest size. */
+export const DEFAULT_UNPACK_LIMIT_MIB = 131_072;
+
 export const DEFAULT_QEMU = 'qemu-system-x86_64';
 
 export const DEFAULT_NETWORK_RANGE = '10.213.0.0/19';
@@ -36,6 +39,8 @@ export interface DaemonSettings {
   readonly prewarmScratchDir: string;
   /** BRANCHes that may run at once, at least 1. */
   readonly branchConcurrency: number;
+  /** Content of a pack that is unpacked at most, in MiB; {@link DEFAULT_UNPACK_LIMIT_MIB} when absent. */
+  readonly unpackLimitMib?: number | undefined;
   readonly engine: EngineChoice;
   /** QEMU's executable: a name in the usual directories, or an absolute path. {@link DEFAULT_QEMU} when absent. */
   readonly qemu?: string | undefined;
@@ -65,6 +70,7 @@ export class DaemonConfig implements DaemonSettings {
   readonly tlsKey: string | undefined;
   readonly prewarmScratchDir: string;
   readonly branchConcurrency: number;
+  readonly unpackLimitMib: number;
   readonly engine: EngineChoice;
   readonly qemu: string;
   readonly runDir: string;
@@ -87,6 +93,7 @@ export class DaemonConfig implements DaemonSettings {
     this.tlsKey = settings.tlsKey;
     this.prewarmScratchDir = settings.prewarmScratchDir;
     this.branchConcurrency = settings.branchConcurrency;
+    this.unpackLimitMib = settings.unpackLimitMib ?? DEFAULT_UNPACK_LIMIT_MIB;
     this.engine = settings.engine;
     this.qemu = settings.qemu ?? DEFAULT_QEMU;
     this.runDir = settings.runDir;

@@ -29,6 +29,8 @@ export interface HostFacts {
 /** A day: a token that must work for longer is no old token. */
 const TOKEN_GRACE_MAX_SECS = 86_400;
 const NETWORK_POOL_MAX = 256;
+/** 16 TiB: the largest file of the usual file systems. */
+const UNPACK_LIMIT_MAX_MIB = 16_777_216;
 /** A unix socket's path must be shorter than this, its terminating zero included. */
 const SOCKET_PATH_MAX = 108;
 /** What is added to the run directory for the longest socket: "/" id "/" name. */
@@ -73,6 +75,7 @@ export function loadConfig(flags: Flags, env: Environment, host: HostFacts = hos
     tlsKey: path('tls-key'),
     prewarmScratchDir: path('prewarm-scratch-dir') ?? '/dev/shm/forkd-prewarm',
     branchConcurrency: parseConcurrency(given('branch-concurrency')),
+    unpackLimitMib: parseUnpackLimit(given('unpack-limit-mib')),
     engine: parseEngine(given('engine')),
     qemu: parseProgram(given('qemu'), path('qemu')),
     runDir: path('run-dir') ?? defaultRunDir(env, host),
@@ -129,6 +132,13 @@ function parseConcurrency(value: Given | undefined): number {
   const count = /^\d{1,4}$/.test(value.text) ? Number(value.text) : 0;
   if (count < 1 || count > 1000) throw refusal(value, 'a number from 1 to 1000');
   return count;
+}
+
+function parseUnpackLimit(value: Given | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const mib = /^\d{1,8}$/.test(value.text) ? Number(value.text) : 0;
+  if (mib < 1 || mib > UNPACK_LIMIT_MAX_MIB) throw refusal(value, `MiB from 1 to ${UNPACK_LIMIT_MAX_MIB}`);
+  return mib;
 }
 
 function parseGrace(value: Given | undefined): number | undefined {

@@ -62,6 +62,13 @@ export const SETTINGS = [
     'branches that may run at once, 1 to 1000',
     '4',
   ),
+  setting(
+    'unpack-limit-mib',
+    'FORKD_UNPACK_LIMIT_MIB',
+    'n',
+    'largest content of a pack that is unpacked, 1 to 16777216',
+    '131072',
+  ),
   setting('engine', 'FORKD_ENGINE', 'name', 'auto, qemu or firecracker', 'auto'),
   setting('qemu', 'FORKD_QEMU', 'path', "QEMU's executable, a name or a path", 'qemu-system-x86_64'),
   setting(

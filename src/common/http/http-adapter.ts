@@ -6,12 +6,13 @@ import { Server as TlsServer } from 'node:tls';
 import { forgetUnreadContentType, holdExpectedBodies, installJsonParser } from './json-body-parser';
 import { runInRequest } from './request-context';
 import { PlainHttpRefusal } from './plain-http-refusal';
+import { isUploading } from './streamed-body';
 import { pathOf, type Refusal, type RequestPipeline } from './request-pipeline';
 import type { RouteTable } from './route-table';
 import type { TlsFiles } from './tls-files';
 import { installWebSockets } from './websocket';
 
-/** Time for a client to send its headers, and to send the whole request; the answer may take any time. */
+/** Time for a client to send its headers, and to send the whole request; the answer, and a streamed body, may take any time. */
 const HEADERS_TIMEOUT_MS = 20_000;
 const REQUEST_TIMEOUT_MS = 120_000;
 const TLS_HANDSHAKE_TIMEOUT_MS = 20_000;
@@ -145,6 +146,7 @@ function writeRaw(reply: FastifyReply, { status, error }: Refusal): void {
 
 /** Bytes that are no HTTP request, or one that did not arrive in time: there is no request object to answer through. */
 function answerUnreadable(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && isUploading(socket)) return;
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;

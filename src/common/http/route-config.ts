@@ -1,6 +1,6 @@
 import { RouteConfig } from '@nestjs/platform-fastify';
 import type { FastifyContextConfig } from 'fastify';
-import type { QueryFlag, RouteDocumentation } from './route-documentation';
+import type { QueryFlag, QueryWord, RouteDocumentation, StreamedContent } from './route-documentation';
 
 /** Who may use a route: everyone, or the holder of the token. */
 export type Access = 'public' | 'bearer';
@@ -13,6 +13,9 @@ declare module 'fastify' {
     /** What a route that changes something does, e.g. "sandbox.create"; it has its audit line before its answer. */
     auditAction?: string;
     queryFlags?: readonly QueryFlag[];
+    queryTexts?: readonly QueryWord[];
+    /** The route reads its body itself, as a stream. */
+    streamedBody?: StreamedContent;
     /** What the API's document says about the route. */
     documentation?: RouteDocumentation;
   }

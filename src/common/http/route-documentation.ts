@@ -42,3 +42,15 @@ export interface QueryFlag {
   readonly name: string;
   readonly description: string;
 }
+
+/** A text in the query. */
+export interface QueryWord extends QueryFlag {
+  /** Regular expression; other values are refused with 400. */
+  readonly pattern: string;
+}
+
+/** A body that is no JSON. */
+export interface StreamedContent {
+  readonly contentType: string;
+  readonly description: string;
+}

@@ -52,6 +52,11 @@ export function integer(description: string, more: JsonSchema = {}): Schema<numb
   return unnamed({ type: 'integer', description, ...more });
 }
 
+/** A body of bytes. */
+export function binary(description: string): Schema<Buffer> {
+  return unnamed({ description });
+}
+
 /** An integer that is never negative. */
 export function count(description: string): Schema<number> {
   return integer(description, { minimum: 0 });

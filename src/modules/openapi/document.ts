@@ -1,5 +1,9 @@
 import { BODY_LIMIT } from '../../common/http/json-body-parser';
-import type { DocumentedAnswer, RouteDocumentation } from '../../common/http/route-documentation';
+import type {
+  DocumentedAnswer,
+  RouteDocumentation,
+  StreamedContent,
+} from '../../common/http/route-documentation';
 import type { RegisteredRoute } from '../../common/http/route-table';
 import { type NamedSchema, record, referenceTo, text } from '../../common/http/schema';
 import { VERSION } from '../../common/version';
@@ -90,7 +94,7 @@ function schemasOf({ config }: RegisteredRoute, documentation: RouteDocumentatio
 
 function operation(route: RegisteredRoute, documentation: RouteDocumentation): Json {
   const { id, summary, description, example } = documentation;
-  const { access, jsonBody } = route.config;
+  const { access, jsonBody, streamedBody } = route.config;
   const parameters = [...pathParameters(route, documentation), ...queryParameters(route)];
   return {
     operationId: id,
@@ -102,6 +106,7 @@ function operation(route: RegisteredRoute, documentation: RouteDocumentation): J
     ...(jsonBody === undefined
       ? {}
       : { requestBody: requestBody(referenceTo(bodySchema(jsonBody).name), example) }),
+    ...(streamedBody === undefined ? {} : { requestBody: binaryBody(streamedBody) }),
     responses: Object.fromEntries([
       ...answersOf(documentation).map((answer) => [answer.status, successOf(answer)]),
       ...[...refusals(route, documentation)].map(([status, reasons]) => [
@@ -133,12 +138,25 @@ function pathParameters({ url, segments }: RegisteredRoute, { params = {} }: Rou
 }
 
 function queryParameters({ config }: RegisteredRoute): Json[] {
-  return (config.queryFlags ?? []).map(({ name, description }) => ({
-    name,
-    in: 'query',
-    description,
-    schema: { type: 'boolean', default: false },
-  }));
+  const { queryFlags = [], queryTexts = [] } = config;
+  return [
+    ...queryFlags.map(({ name, description }) => ({
+      name,
+      in: 'query',
+      description,
+      schema: { type: 'boolean', default: false },
+    })),
+    ...queryTexts.map(({ name, description, pattern }) => ({
+      name,
+      in: 'query',
+      description,
+      schema: { type: 'string', pattern },
+    })),
+  ];
+}
+
+function binaryBody({ contentType, description }: StreamedContent): Json {
+  return { required: true, description, content: { [contentType]: {} } };
 }
 
 function requestBody($ref: string, example: object | undefined): Json {

@@ -5,13 +5,11 @@ import { DomainError, errnoOf } from '../../common/errors/domain-error';
 import { KeyedMutex } from '../../common/lifecycle/keyed-mutex';
 import { syncPath } from '../../common/os/atomic-file';
 import { MemoryImageService } from '../memory/memory-image.service';
+import { MAX_LINKS } from './domain/lineage';
 import { type FileSeal, MEMORY_FILE, SUMS_FILE } from './domain/manifest';
 import { FileVerifierService } from './file-verifier.service';
 import { SnapshotIntegrityService, type SoundSnapshot } from './snapshot-integrity.service';
 import { sealOf, type SnapshotStore } from './snapshot-store';
-
-/** A base and 32 diffs over it. */
-export const MAX_LINKS = 33;
 
 const SEAL_FILE = 'seal.json';
 const STAGING_PREFIX = '.new-';

@@ -16,6 +16,10 @@ export interface SoundSnapshot {
 }
 
 const MIB = 1024 * 1024;
+function notBootable(tag: string, reason: string, cause?: unknown): DomainError {
+  return new DomainError('conflict', `snapshot \`${tag}\` is not bootable: ${reason}`, { cause });
+}
+
 const AGAIN = 'delete the snapshot and make it again';
 
 /** Decides whether a snapshot's own files are what was written and fit this host, before a VM starts from them. */
@@ -29,17 +33,29 @@ export class SnapshotIntegrityService {
 
   /** @throws DomainError conflict: ``snapshot `T` is not bootable: <reason and next step>``. */
   async requireSound(tag: string, artifacts: Artifacts): Promise<SoundSnapshot> {
-    const refuse = (reason: string, cause?: unknown): DomainError =>
-      new DomainError('conflict', `snapshot \`${tag}\` is not bootable: ${reason}`, { cause });
+    const { manifest } = artifacts;
+    if (manifest !== undefined) {
+      const mismatch = await this.mismatch(manifest);
+      if (mismatch !== undefined) throw notBootable(tag, mismatch);
+    }
+    return this.requireWritten(tag, artifacts);
+  }
+
+  /** Why this host cannot restore a snapshot; undefined when it can. */
+  async mismatch(manifest: SnapshotManifest): Promise<string | undefined> {
+    const host = await this.engine.probe();
+    return incompatibility(manifest, { ...host, arch: process.arch });
+  }
+
+  /** As {@link requireSound}, whatever host it is for. */
+  async requireWritten(tag: string, artifacts: Artifacts): Promise<SoundSnapshot> {
     const { manifest, rootfsPath } = artifacts;
     if (!manifest || rootfsPath === undefined) {
-      throw refuse(
+      throw notBootable(
+        tag,
         `it was not made by this daemon, and the ${this.engine.name} engine cannot restore foreign snapshots; make it again from an image`,
       );
     }
-    const host = await this.engine.probe();
-    const mismatch = incompatibility(manifest, { ...host, arch: process.arch });
-    if (mismatch !== undefined) throw refuse(mismatch);
     let problem: string | undefined;
     try {
       problem =
@@ -47,9 +63,9 @@ export class SnapshotIntegrityService {
         (await this.vmstateProblem(manifest, artifacts.vmstatePath)) ??
         (await this.memoryProblem(manifest, artifacts.memoryPath));
     } catch (error) {
-      throw refuse(errorMessage(error), error);
+      throw notBootable(tag, errorMessage(error), error);
     }
-    if (problem !== undefined) throw refuse(problem);
+    if (problem !== undefined) throw notBootable(tag, problem);
     return { artifacts, manifest, rootfsPath };
   }
 

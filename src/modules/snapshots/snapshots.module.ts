@@ -42,6 +42,7 @@ import { SnapshotsService } from './snapshots.service';
   exports: [
     SnapshotCatalogService,
     SnapshotChainService,
+    SnapshotIntegrityService,
     SnapshotOpenerService,
     SnapshotOriginsService,
     SnapshotReplacementService,

@@ -1,3 +1,6 @@
+/** Snapshots in the longest chain: a base and 32 diffs over it. */
+export const MAX_LINKS = 33;
+
 /** Which snapshot was stored on top of which: tag to parent tag. */
 export type Lineage = ReadonlyMap<string, string>;
 
