@@ -12,7 +12,7 @@ import { PROTOCOL, StreamClient } from '../support/stream-client';
 /** What every route has by its kind is held by contract/openapi.test.ts, route by route. */
 const OF_ITS_KIND = new Set(['401', '413', '415', '422']);
 
-inOwnNetwork(__filename, () =>
+inOwnNetwork(__filename, () => {
   describe('docs/openapi.json against real VMs', () => {
     let host: RealHost;
     let api: ApiDocument;
@@ -181,7 +181,7 @@ inOwnNetwork(__filename, () =>
         await expect(status, 'PUT', path(id), open);
       }
       process.kill(child.pid, 'SIGKILL');
-      while ((await call('GET', `/v1/sandboxes/${child.id}`)).text.includes('"pid":null') === false);
+      while (!(await call('GET', `/v1/sandboxes/${child.id}`)).text.includes('"pid":null'));
       await expect(500, 'GET', path(child.id));
       await expect(500, 'PUT', path(child.id), open);
       await expect(204, 'DELETE', `/v1/sandboxes/${child.id}`);
@@ -297,5 +297,5 @@ inOwnNetwork(__filename, () =>
         .filter((promise) => !/\{(?:id|name)\}\S* 400$/.test(promise));
       assert.deepEqual(open, []);
     });
-  }),
-);
+  });
+});
