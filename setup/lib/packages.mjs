@@ -44,6 +44,13 @@ export const REQUIREMENTS = [
     reason: 'makes the host that tests run in',
     onlyFor: 'test',
   },
+  { package: 'lintian', commands: ['lintian'], reason: 'checks the Debian package', onlyFor: 'test' },
+  {
+    package: 'systemd',
+    commands: ['systemd-notify'],
+    reason: 'tells systemd how the daemon is',
+    onlyFor: 'test',
+  },
 ];
 
 /** @param {Purpose} purpose @returns {readonly Requirement[]} */
