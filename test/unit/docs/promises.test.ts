@@ -15,7 +15,7 @@ describe('docs/promises.md', () => {
         .filter((line) => /^\| (?!-|promise )/.test(line)) ?? [];
     assert.ok(promises.length > 30);
     for (const row of promises) {
-      const tests = [...row.matchAll(/`((?:unit|contract|e2e|faults|clients|guest)\/[^`]+)`/g)].map(
+      const tests = [...row.matchAll(/`((?:unit|contract|e2e|faults|clients|guest|host)\/[^`]+)`/g)].map(
         ([, path]) => path ?? '',
       );
       assert.ok(tests.length > 0, `no test is named: ${row}`);
