@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- GROUP ...] [--rounds N] [--churn N] [--json FILE]`: the figures of docs/promises.md, against a baseline.
- * Groups are `calls`, `branch`, `list`, `adoption`; all of them when none is named. `soak` is measured only when it is named.
+ * Groups are `calls`, `branch`, `list`, `adoption`, `http`; all of them when none is named. `soak` is measured only when it is named.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { pythonImage } from '../support/real-host';
 import { adoptionScenario } from './adoption-scenario';
 import { branchScenarios } from './branch-scenarios';
+import { httpScenarios } from './http-scenarios';
 import { listScenario } from './list-scenario';
 import { runScenarios } from './scenarios';
 import { soakScenarios } from './soak-scenario';
@@ -56,6 +57,7 @@ async function main(): Promise<void> {
     branch: () => branchScenarios({ rounds, say }),
     list: async () => [await listScenario()],
     adoption: () => adoptionScenario(rounds, say),
+    http: () => httpScenarios({ rounds }),
     soak: () => soakScenarios({ simulated: Number(values.simulated), real: Number(values.real), say }),
   };
   const names = positionals.length > 0 ? positionals : Object.keys(groups).filter((name) => name !== 'soak');

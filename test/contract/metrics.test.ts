@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { MetricsService } from '../../src/modules/metrics/metrics.service';
 import { TEST_TOKEN, TestApp } from '../support/app';
+import { makeCertificate } from '../support/certificates';
 import { familiesIn, samplesIn, valueOf } from '../support/exposition';
 import { slow, ThingController } from '../support/thing.controller';
 
@@ -126,6 +131,27 @@ describe('the text of /metrics', () => {
       assert.deepEqual(lines, ['forkd_snapshots_total non-counter metrics should not have "_total" suffix']);
     } finally {
       await app.close();
+    }
+  });
+});
+
+describe('the certificate in /metrics', () => {
+  it('is told by its end, and by nothing for plain HTTP', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'forkd-cert-'));
+    const { cert, key } = await makeCertificate(directory, 'served');
+    const secure = await TestApp.start({ settings: { tlsCert: cert, tlsKey: key } });
+    const plain = await TestApp.start();
+    const name = 'forkd_tls_certificate_expiry_timestamp_seconds';
+    try {
+      const text = await secure.nest.get(MetricsService).render();
+      const end = valueOf(samplesIn(text), name) ?? 0;
+      const validTo = new X509Certificate(await readFile(cert)).validTo;
+      assert.equal(end * 1000, Date.parse(validTo));
+      assert.equal(valueOf(samplesIn(await plain.nest.get(MetricsService).render()), name), undefined);
+    } finally {
+      await secure.close();
+      await plain.close();
+      await rm(directory, { recursive: true, force: true });
     }
   });
 });

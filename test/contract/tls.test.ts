@@ -165,12 +165,16 @@ describe('a new certificate', () => {
     assert.match(text, /alert protocol version|unsupported protocol|no protocols available/);
   });
 
-  it('is taken at SIGHUP', async () => {
+  it('is taken at SIGHUP, without breaking connections', async () => {
     const daemon = await serve();
+    const kept = connect({ port: portOf(daemon), host: '127.0.0.1', rejectUnauthorized: false });
+    assert.match(await ask(kept), /200 OK/);
     await install(await makeCertificate(daemons.directory, 'renewed'));
     daemon.child.kill('SIGHUP');
     await daemon.said(/SIGHUP received/);
     assert.equal(await servedName(portOf(daemon)), 'renewed');
+    assert.match(await ask(kept), /200 OK/);
+    kept.destroy();
   });
 
   it('that cannot be used leaves the old one in use and is said in the log, until both files fit', async () => {

@@ -47,17 +47,20 @@ export class RequestPipeline {
   private readonly gates: RequestGate[] = [];
   private readonly listeners: FinishListener[] = [];
   private readonly observed = new WeakMap<FastifyRequest, Observation>();
-  private answerListener: AnswerListener | undefined;
+  private answers: { applies: (request: FastifyRequest) => boolean; listener: AnswerListener } | undefined;
 
   /** Adds a check that may refuse a request before its body is read. */
   addGate(gate: RequestGate): void {
     this.gates.push(gate);
   }
 
-  /** Sets the one listener that is called before an answer is sent; not for answers that the framework gives by itself. */
-  onAnswer(listener: AnswerListener): void {
-    if (this.answerListener !== undefined) throw new Error('there is an answer listener already');
-    this.answerListener = listener;
+  /**
+   * Sets the one listener that is called before the answers of some requests are sent; not for answers that the framework gives
+   * by itself.
+   */
+  onAnswer(applies: (request: FastifyRequest) => boolean, listener: AnswerListener): void {
+    if (this.answers !== undefined) throw new Error('there is an answer listener already');
+    this.answers = { applies, listener };
   }
 
   /** Adds a listener that is called exactly once per request, when its connection is done with it. It must not throw. */
@@ -81,9 +84,7 @@ export class RequestPipeline {
     reply: FastifyReply,
     send: (error?: null, payload?: string) => void,
   ): void {
-    const observation = this.observed.get(request);
-    const held =
-      observation && this.answerListener?.(finishedRequest(request, observation, reply.statusCode));
+    const held = this.announce(request, reply.statusCode);
     if (held === undefined) {
       send();
       return;
@@ -105,8 +106,14 @@ export class RequestPipeline {
 
   /** Asks the answer listener before a connection is given to another protocol; a refusal is to be answered in its place. */
   async beforeUpgrade(request: FastifyRequest): Promise<Refusal | undefined> {
+    return this.announce(request, SWITCHING_PROTOCOLS);
+  }
+
+  private announce(request: FastifyRequest, status: number): ReturnType<AnswerListener> {
+    // Most answers interest nobody, and finding out about them costs more than asking.
+    if (this.answers?.applies(request) !== true) return undefined;
     const observation = this.observed.get(request);
-    return observation && this.answerListener?.(finishedRequest(request, observation, SWITCHING_PROTOCOLS));
+    return observation && this.answers.listener(finishedRequest(request, observation, status));
   }
 
   private observe(request: FastifyRequest, reply: FastifyReply): void {

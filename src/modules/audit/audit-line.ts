@@ -16,16 +16,29 @@ export interface AuditDetail {
   readonly tag?: string;
 }
 
-/** One request as a compact JSON line with its line end. Never holds a query, a body or a secret. */
-export function auditLine(finished: FinishedRequest, at: Date, detail?: AuditDetail): string {
-  const entry = {
-    latency_us: finished.latencyUs,
-    method: finished.method,
-    path: finished.path,
-    status: finished.status,
-    ts: `${at.toISOString().slice(0, 19)}Z`,
-    ua: finished.userAgent,
-    ...detail,
-  };
-  return `${JSON.stringify(entry)}\n`;
+/** The second of the last line, and how it is written: most lines share it with the one before. */
+let lastSecond = Number.NaN;
+let lastStamp = '';
+
+function stampOf(milliseconds: number): string {
+  const second = Math.floor(milliseconds / 1000);
+  if (second !== lastSecond) {
+    lastSecond = second;
+    lastStamp = `${new Date(second * 1000).toISOString().slice(0, 19)}Z`;
+  }
+  return lastStamp;
+}
+
+/**
+ * One request as a compact JSON line with its line end. Never holds a query, a body or a secret. Put together by hand, as it is a
+ * good part of what a small request costs.
+ *
+ * @param at unix time in milliseconds.
+ */
+export function auditLine(finished: FinishedRequest, at: number, detail?: AuditDetail): string {
+  const { latencyUs, method, path, status, userAgent } = finished;
+  const members =
+    `"latency_us":${latencyUs},"method":"${method}","path":${JSON.stringify(path)},"status":${status},` +
+    `"ts":"${stampOf(at)}","ua":${userAgent === '' ? '""' : JSON.stringify(userAgent)}`;
+  return detail === undefined ? `{${members}}\n` : `{${members},${JSON.stringify(detail).slice(1)}\n`;
 }

@@ -18,7 +18,7 @@ const MIN_FREE_BYTES = 64 * 1024;
  */
 @Injectable()
 export class AuditRecorder {
-  /** Requests that have their line, or are waiting for it to be written. */
+  /** Requests for a change that have their line, or are waiting for it to be written. */
   private readonly recorded = new WeakSet<FastifyRequest>();
   private readonly over = new WeakSet<FastifyRequest>();
 
@@ -27,11 +27,14 @@ export class AuditRecorder {
     private readonly config: DaemonConfig,
     pipeline: RequestPipeline,
   ) {
-    pipeline.onAnswer((answer) => {
-      if (answer.request.routeOptions.config.auditAction === undefined) return undefined;
-      return this.recorded.has(answer.request) ? undefined : this.record(answer);
-    });
+    pipeline.onAnswer(isChange, (answer) =>
+      this.recorded.has(answer.request) ? undefined : this.record(answer),
+    );
     pipeline.onFinished((finished) => {
+      if (!isChange(finished.request)) {
+        this.sink.append(auditLine(finished, Date.now()));
+        return;
+      }
       this.over.add(finished.request);
       if (!this.recorded.has(finished.request)) this.append(finished);
     });
@@ -47,7 +50,7 @@ export class AuditRecorder {
 
   private append(finished: FinishedRequest): ReturnType<AuditSink['append']> {
     this.recorded.add(finished.request);
-    return this.sink.append(auditLine(finished, new Date(), auditDetailOf(finished)));
+    return this.sink.append(auditLine(finished, Date.now(), auditDetailOf(finished)));
   }
 
   private async record(answer: FinishedRequest): Promise<Refusal | undefined> {
@@ -75,4 +78,8 @@ export class AuditRecorder {
       return errorMessage(error);
     }
   }
+}
+
+function isChange({ routeOptions }: FastifyRequest): boolean {
+  return routeOptions.config.auditAction !== undefined;
 }

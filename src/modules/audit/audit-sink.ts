@@ -6,10 +6,12 @@ import { LineQueue, type QueuedLine } from './line-queue';
 
 /** How soon a log that could not be written is tried again, unless a new line comes first. */
 const RETRY_MS = 1_000;
+/** While lines keep coming, they are written this often; a write costs more than making some lines. */
+const GATHER_MS = 10;
 
 /**
- * Appends lines to the audit log in the background: at once when idle, else together with what arrives while a write is
- * under way. Lines that cannot be written are kept, up to a limit, and tried again; the log of the daemon says so.
+ * Appends lines to the audit log in the background: at once when idle or when somebody waits for one, else together with what
+ * arrives within some milliseconds. Lines that cannot be written are kept, up to a limit, and tried again; the log of the daemon says so.
  */
 export class AuditSink {
   private readonly logger = new Logger('Audit');
@@ -18,6 +20,8 @@ export class AuditSink {
   /** The chain of file operations; one at a time. */
   private work: Promise<void> = Promise.resolve();
   private scheduled = false;
+  private gathering: NodeJS.Timeout | undefined;
+  private lastWrite = Number.NEGATIVE_INFINITY;
   private retry: NodeJS.Timeout | undefined;
   private problem: string | undefined;
   private lost = 0;
@@ -57,12 +61,13 @@ export class AuditSink {
   append(text: string): QueuedLine {
     const line = this.queue.push(text);
     if (line.state === 'dropped') this.countLost();
-    if (this.file !== undefined) this.schedule();
+    if (this.file !== undefined) this.gather();
     return line;
   }
 
-  /** Whether the line is in the file; waits for the attempt. A line that is there survives the end of this process. */
+  /** Whether the line is in the file; has it written at once. A line that is there survives the end of this process. */
   written(line: QueuedLine): Promise<boolean> {
+    if (this.file !== undefined && line.state === 'queued') this.schedule();
     return line.settled();
   }
 
@@ -91,12 +96,15 @@ export class AuditSink {
 
   /** Settles when all lines so far are in the file, or an attempt has failed. */
   async flush(): Promise<void> {
+    if (this.gathering !== undefined) this.schedule();
     await this.work;
   }
 
   /** Writes what waits and closes the file. Idempotent. */
   async close(): Promise<void> {
     clearTimeout(this.retry);
+    clearTimeout(this.gathering);
+    this.gathering = undefined;
     this.work = this.work.then(() => this.writeQueue());
     await this.work;
     clearTimeout(this.retry);
@@ -108,7 +116,21 @@ export class AuditSink {
     await file?.close();
   }
 
+  /** Has what waits written soon. */
+  private gather(): void {
+    if (this.scheduled || this.gathering !== undefined) return;
+    const wait = this.lastWrite + GATHER_MS - performance.now();
+    if (wait <= 0) this.schedule();
+    else {
+      this.gathering = setTimeout(() => {
+        this.schedule();
+      }, wait);
+    }
+  }
+
   private schedule(): void {
+    clearTimeout(this.gathering);
+    this.gathering = undefined;
     if (this.scheduled) return;
     this.scheduled = true;
     this.work = this.work.then(() => {
@@ -120,6 +142,7 @@ export class AuditSink {
   private async writeQueue(): Promise<void> {
     const { file } = this;
     if (file === undefined) return;
+    this.lastWrite = performance.now();
     try {
       for (let chunk = this.queue.chunk(); chunk !== undefined; chunk = this.queue.chunk()) {
         const { bytesWritten } = await file.write(chunk);
