@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { DaemonConfig } from '../../common/config/daemon-config';
 import { errorMessage } from '../../common/errors/domain-error';
@@ -10,11 +11,14 @@ import type { SandboxRecord } from '../registry/domain/records';
 import { forgetSandboxes } from '../registry/domain/sandbox-loss';
 import { RegistryService } from '../registry/registry.service';
 import { SnapshotOriginsService } from '../snapshots/snapshot-origins.service';
-import { VmmEngine } from '../vmm/ports/vmm-engine';
+import { type RunningVm, VmmEngine } from '../vmm/ports/vmm-engine';
 import { AgentLink } from './agent-link';
 import { recordedPolicy } from './domain/sandbox-network';
 import { SandboxesService } from './sandboxes.service';
 import { SpawnService } from './spawn.service';
+
+/** How long a start waits for a VM to say that it runs. */
+const RESUME_MS = 500;
 
 /** At start: takes over the VMs that an earlier daemon left running, and reclaims what belongs to nobody. */
 @Injectable()
@@ -72,13 +76,21 @@ export class AdoptionService implements OnApplicationBootstrap {
   private async adopt(id: string, runDir: string, pid: number): ReturnType<VmmEngine['adopt']> {
     try {
       const vm = await this.engine.adopt({ id, runDir }, pid);
-      // A daemon that died in the middle of a BRANCH has left it paused; for a running VM this does nothing.
-      await vm?.resume();
+      if (vm) await this.letRun(id, vm);
       return vm;
     } catch (error) {
       this.logger.warn(`${id} cannot be taken over: ${errorMessage(error)}`);
       return undefined;
     }
+  }
+
+  /** A daemon that died in the middle of a BRANCH has left it paused; for a running VM this does nothing. */
+  private async letRun(id: string, vm: RunningVm): Promise<void> {
+    const resumed = vm.resume().catch((error: unknown) => {
+      this.logger.warn(`${id} was taken over, but does not answer: ${errorMessage(error)}`);
+    });
+    // One that hangs does not keep the others from being served.
+    await Promise.race([resumed, delay(RESUME_MS, undefined, { ref: false })]);
   }
 
   private async removeStrayDirectories(kept: ReadonlySet<string>): Promise<number> {

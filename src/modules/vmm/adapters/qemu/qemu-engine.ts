@@ -21,6 +21,9 @@ import { QmpClient } from './qmp-client';
 /** QEMU takes some 10 ms from start to its greeting; past this it hangs. */
 const GREETING_DEADLINE_MS = 30_000;
 
+/** How long a start waits for the greeting of a VM that it takes over. */
+const ADOPTION_MS = 500;
+
 /** QEMU microvms: software emulation anywhere, KVM where it really works. */
 export class QemuEngine extends VmmEngine {
   readonly name: EngineName = 'qemu';
@@ -59,14 +62,18 @@ export class QemuEngine extends VmmEngine {
     if (memoryBytes === undefined) return undefined;
     const socket = createConnection(`${place.runDir}/${QMP_SOCKET}`);
     const qmp = new QmpClient(socket);
-    try {
-      await deadline(qmp.ready(), 'greet');
-    } catch {
+    const ready = deadline(qmp.ready(), 'greet');
+    const refused = ready.then(
+      () => false,
+      () => true,
+    );
+    // One that hangs is alive: it is no reason to keep the others waiting, or to kill it.
+    if (await Promise.race([refused, delay(ADOPTION_MS, false, { ref: false })])) {
       qmp.close();
       return undefined;
     }
     const process = adoptedProcess(pid, qmp.closed, async () => runs(pid, place.runDir));
-    return new QemuVm(process, qmp, place.runDir, memoryBytes);
+    return new QemuVm(process, qmp, place.runDir, memoryBytes, ready);
   }
 
   async reclaim(runRoot: string, keep: (id: string) => boolean): Promise<string[]> {

@@ -33,8 +33,12 @@ export class QemuVm extends RunningVm {
     private readonly qmp: QmpClient,
     private readonly runDir: string,
     private readonly memoryBytes: number,
+    /** Settles when QEMU takes commands. */
+    private readonly ready: Promise<void> = Promise.resolve(),
   ) {
     super();
+    // Told to whoever gives a command.
+    ready.catch(() => undefined);
     this.exited = process.ended.then(async (end) => {
       this.gone = true;
       qmp.close();
@@ -69,16 +73,16 @@ export class QemuVm extends RunningVm {
   }
 
   async pause(): Promise<void> {
-    await this.qmp.execute('stop');
+    await this.command('stop');
   }
 
   async resume(): Promise<void> {
-    await this.qmp.execute('cont');
+    await this.command('cont');
   }
 
   async saveDeviceState(path: string): Promise<void> {
     // Not "live": that would take the block devices away from the VM, which runs on afterwards.
-    await this.qmp.execute('xen-save-devices-state', { filename: path, live: false }, 60_000);
+    await this.command('xen-save-devices-state', { filename: path, live: false }, 60_000);
   }
 
   guestMemory(): Promise<GuestMemoryMap> {
@@ -113,13 +117,18 @@ export class QemuVm extends RunningVm {
 
   async console(): Promise<string> {
     if (this.gone) throw new DomainError('internal', `the VM (pid ${this.pid}) has ended`);
-    const text = await this.qmp.execute('ringbuf-read', { device: 'console', size: CONSOLE_BYTES });
+    const text = await this.command('ringbuf-read', { device: 'console', size: CONSOLE_BYTES });
     return typeof text === 'string' ? text : '';
   }
 
   async kill(): Promise<void> {
     if (!this.gone) await this.process.kill();
     await this.exited;
+  }
+
+  private async command(...command: Parameters<QmpClient['execute']>): Promise<unknown> {
+    await this.ready;
+    return this.qmp.execute(...command);
   }
 
   release(): void {

@@ -10,7 +10,7 @@ import { MortalDaemon } from '../support/faults/mortal-daemon';
 import { pythonImage } from '../support/real-host';
 import { until } from '../support/until';
 
-describe('a host that was started anew', () => {
+describe('a start', () => {
   let daemon: MortalDaemon;
   let bystander: ChildProcess;
 
@@ -65,7 +65,7 @@ describe('a host that was started anew', () => {
     await writeFile(path, JSON.stringify(state));
   }
 
-  it('has no sandbox any more, all snapshots, and workspaces that can be resumed; who has their pids is left alone', async () => {
+  it('after a reboot has all snapshots, no sandbox, and workspaces that can be resumed; who has their pids is left alone', async () => {
     const { client } = daemon;
     const [one, other] = [await fork('py'), await fork('py')];
     const made = await client.json<WorkspaceInfo>(201, 'POST', '/v1/workspaces', {
@@ -97,7 +97,7 @@ describe('a host that was started anew', () => {
     await daemon.client.json(204, 'DELETE', `/v1/sandboxes/${child.id}`);
   });
 
-  it('or of which a VM has the pid that another had: each is the one that its directory says', async () => {
+  it('over a VM that has the pid that another had: each is the one that its directory says', async () => {
     const [one, other] = [await fork('py'), await fork('py')];
     await evaluate(daemon.client, other.id, 'n = 3');
     await daemon.end('SIGKILL');
@@ -112,6 +112,22 @@ describe('a host that was started anew', () => {
     );
     assert.equal(await evaluate(daemon.client, other.id, 'n'), '3');
     await daemon.client.json(204, 'DELETE', `/v1/sandboxes/${other.id}`);
+    assert.deepEqual(await vmProcesses(daemon.root), []);
+  });
+
+  it('with a VM that hangs: the others are served meanwhile, and it is not lost', async () => {
+    const [one, other] = [await fork('py'), await fork('py')];
+    await evaluate(daemon.client, one.id, 'n = 1');
+    await evaluate(daemon.client, other.id, 'n = 2');
+    await daemon.end('SIGKILL');
+    process.kill(one.pid ?? 0, 'SIGSTOP');
+    await daemon.start();
+    const { sandboxes } = await listed(daemon.client);
+    assert.deepEqual(sandboxes.map(({ id }) => id).sort(), [one.id, other.id].sort());
+    assert.equal(await evaluate(daemon.client, other.id, 'n'), '2');
+    process.kill(one.pid ?? 0, 'SIGCONT');
+    assert.equal(await evaluate(daemon.client, one.id, 'n'), '1');
+    for (const { id } of [one, other]) await daemon.client.json(204, 'DELETE', `/v1/sandboxes/${id}`);
     assert.deepEqual(await vmProcesses(daemon.root), []);
   });
 });
