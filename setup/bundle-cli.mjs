@@ -12,7 +12,7 @@ const dist = process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '.
 /** Loaded by nest-commander and Nest, but for prompts, plug-ins and transports this program does not have. */
 const EMPTY = /^(inquirer|cosmiconfig|@fig\/complete-commander)$/;
 const ABSENT =
-  /^(@nestjs\/(microservices|websockets|platform-express)(\/.*)?|class-validator|class-transformer(\/.*)?)$/;
+  /^(@nestjs\/(microservices|websockets|platform-express)(\/.*)?|class-validator|class-transformer(\/.*)?|bufferutil|utf-8-validate)$/;
 
 const LOADER = `#!/usr/bin/env node
 'use strict';

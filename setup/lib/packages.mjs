@@ -31,6 +31,7 @@ export const REQUIREMENTS = [
   { package: 'openssl', commands: ['openssl'], reason: 'makes certificates and checks TLS', onlyFor: 'test' },
   { package: 'curl', commands: ['curl'], reason: 'asks as other clients do', onlyFor: 'test' },
   { package: 'logrotate', commands: ['logrotate'], reason: 'rotates the audit log', onlyFor: 'test' },
+  { package: 'tmux', commands: ['tmux'], reason: 'is the terminal of the tests', onlyFor: 'test' },
   {
     package: 'python3-venv',
     commands: ['python3'],

@@ -15,6 +15,7 @@ import { LsCommand } from './commands/ls.command';
 import { PingCommand } from './commands/ping.command';
 import { QuickstartCommand } from './commands/quickstart.command';
 import { RmCommand } from './commands/rm.command';
+import { ShellCommand } from './commands/shell.command';
 import { SnapshotCompactCommand, UpstreamSnapshotCompactCommand } from './commands/snapshot-compact.command';
 import { SnapshotCreateCommand } from './commands/snapshot-create.command';
 import { SnapshotInfoCommand, UpstreamSnapshotInfoCommand } from './commands/snapshot-info.command';
@@ -55,6 +56,7 @@ const COMMANDS: Readonly<Record<string, readonly Type[]>> = withAliases(
     quickstart: [QuickstartCommand],
     rm: [RmCommand],
     rmi: [UpstreamRmiCommand],
+    shell: [ShellCommand],
     snapshot: [
       SnapshotCommand,
       SnapshotCreateCommand,

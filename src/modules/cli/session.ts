@@ -1,4 +1,5 @@
 import type { ApiClient } from './api/client';
+import type { HttpTarget } from './api/http';
 import { findInstallation, type Installation } from './installation';
 import { Output } from './output/output';
 import {
@@ -37,16 +38,22 @@ export class Session {
     return this.found;
   }
 
+  /** Where the daemon is, and how to be let in. */
+  async target(): Promise<HttpTarget> {
+    const token = await bearerToken(this.options, this.env);
+    return {
+      url: this.url,
+      userAgent: `forkd-cli/${this.installation.version}`,
+      ...(token === undefined ? {} : { token }),
+    };
+  }
+
   async api(): Promise<ApiClient> {
     if (this.client === undefined) {
-      const token = await bearerToken(this.options, this.env);
+      const target = await this.target();
       // Loaded late: the HTTP stack costs start-up time that help and `version` need not pay.
       const { ApiClient: Client } = await import('./api/client.js');
-      this.client = new Client({
-        url: this.url,
-        userAgent: `forkd-cli/${this.installation.version}`,
-        ...(token === undefined ? {} : { token }),
-      });
+      this.client = new Client(target);
     }
     return this.client;
   }

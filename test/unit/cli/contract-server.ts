@@ -121,7 +121,9 @@ export class ContractServer {
       return { status: 401, body: { error } };
     }
     if (path === '/version') return { status: 200, body: { version: '0.5.3', api: 'v1' } };
-    const [, , kind, name, verb] = path.split('/');
+    const [, , kind, name, verb, more] = path.split('/');
+    // As a daemon without streams, and upstream's.
+    if (more !== undefined) return { status: 404 };
     if (kind === 'snapshots') return this.snapshotAnswer(request, name, verb);
     if (kind === 'sandboxes') return this.sandboxAnswer(request, name, verb);
     if (kind === 'workspaces') return this.workspaceAnswer(request, name, verb);

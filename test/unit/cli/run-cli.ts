@@ -13,7 +13,7 @@ export interface CliRunOptions {
   readonly stdin?: string;
 }
 
-const ENTRY = join(__dirname, '../../../src/cli.js');
+export const ENTRY = join(__dirname, '../../../src/cli.js');
 
 /** Runs the real command line in a process of its own, without any FORKD_ variable of the test's environment. */
 export async function runCli(args: readonly string[], options: CliRunOptions = {}): Promise<CliRun> {

@@ -124,13 +124,17 @@ export class HttpTransport {
     if (request.signal?.aborted === true) {
       return new CliError(ExitCode.failed, 'interrupted', undefined, { cause: error });
     }
-    const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-    const { origin } = this.target.url;
-    const [reason, hint] = connectionProblem(code, error.message, this.secure);
-    return new CliError(ExitCode.unreachable, `cannot reach the daemon at ${origin}: ${reason}`, hint, {
-      cause: error,
-    });
+    return unreachable(error, this.target.url);
   }
+}
+
+/** Why no connection to the daemon came about, or why it broke. */
+export function unreachable(error: Error, { origin, protocol }: URL): CliError {
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const [reason, hint] = connectionProblem(code, error.message, protocol === 'https:');
+  return new CliError(ExitCode.unreachable, `cannot reach the daemon at ${origin}: ${reason}`, hint, {
+    cause: error,
+  });
 }
 
 function connectionProblem(code: string, message: string, secure: boolean): [reason: string, hint: string] {
