@@ -58,6 +58,12 @@ describe('the Debian package on a systemd host', () => {
     assert.ok(!told.includes(secret));
   });
 
+  it('is no more exposed than its unit was found to be', async () => {
+    const text = await output('systemd-analyze security forkd-controller --no-pager | tail -1');
+    const [, exposure] = /exposure level for \S+: ([\d.]+)/.exec(text) ?? [];
+    assert.ok(Number(exposure) <= 6.2, text);
+  });
+
   it('forks VMs under the hardening of its unit', async () => {
     await copyImageIn(host);
     await slowly('forkd snapshot create py --image python --mem-size-mib 128 --boot-wait-secs 60');

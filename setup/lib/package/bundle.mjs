@@ -2,7 +2,7 @@
 import { build } from 'esbuild';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { SetupError } from '../run.mjs';
@@ -15,20 +15,23 @@ const ABSENT =
   /^(@nestjs\/(microservices|websockets|platform-express)(\/.*)?|class-transformer\/storage|@fastify\/(static|view))$/;
 const EMPTY = /^(inquirer|cosmiconfig|@fig\/complete-commander)$/;
 
-/** Programs, and the code of a thread; each becomes one file in the place it had. */
-const ENTRIES = ['main', 'image-tool', 'modules/memory/adapters/memory-worker'];
+const PROGRAMS = ['main.js', 'image-tool.js'];
+/** How files are called that the programs start as threads or processes, by path. */
+const WORKER = /-worker\.js$/;
 
 /**
- * Makes one file of each program, which takes a fraction of the files and of the time to start.
+ * Makes one file of each program and worker, in the place it had, which takes a fraction of the files and of the time to start.
  *
  * @param {string} dist the build
  * @param {string} target like `dist`, holding what is not bundled already
  */
 export async function bundlePrograms(dist, target) {
-  for (const entry of ENTRIES) {
+  const names = readdirSync(dist, { recursive: true, encoding: 'utf8' });
+  for (const entry of [...PROGRAMS, ...names.filter((name) => WORKER.test(name))]) {
+    const source = join(dist, entry);
     await build({
-      entryPoints: [join(dist, `${entry}.js`)],
-      outfile: join(target, `${entry}.js`),
+      entryPoints: [source],
+      outfile: join(target, entry),
       bundle: true,
       platform: 'node',
       target: 'node20',
@@ -38,7 +41,7 @@ export async function bundlePrograms(dist, target) {
       legalComments: 'linked',
       logLevel: 'error',
       external: UNBUNDLED,
-      plugins: [leaveOut(dist, dirname(join(dist, `${entry}.js`)))],
+      plugins: [leaveOut(dist, dirname(source))],
     });
   }
   await cacheCode(target);

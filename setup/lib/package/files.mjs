@@ -60,6 +60,8 @@ export async function installFiles(root, tree, release) {
   copy(from('packaging/deb/controller.env'), join(tree, 'etc/forkd/controller.env'));
   for (const path of DOCUMENTS) copy(from(path), join(doc, path.replace('docs/', '')));
   copy(from('packaging/systemd/no-network.conf'), join(doc, 'examples/no-network.conf'));
+  for (const name of ['grafana', 'prometheus'])
+    copyTree(from(join('packaging', name)), join(doc, 'examples', name), () => true);
   copy(from('packaging/deb/copyright'), join(doc, 'copyright'));
   copy(from('packaging/deb/lintian-overrides'), join(tree, 'usr/share/lintian/overrides', release.name));
   write(join(doc, 'changelog.gz'), gzipSync(changelog(release), { level: 9 }));
