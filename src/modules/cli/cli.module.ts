@@ -13,6 +13,7 @@ import { UpstreamImagesCommand } from './commands/images.command';
 import { InfoCommand } from './commands/info.command';
 import { LsCommand } from './commands/ls.command';
 import { PingCommand } from './commands/ping.command';
+import { PolicyCommand } from './commands/policy.command';
 import { QuickstartCommand } from './commands/quickstart.command';
 import { RmCommand } from './commands/rm.command';
 import { ShellCommand } from './commands/shell.command';
@@ -53,6 +54,7 @@ const COMMANDS: Readonly<Record<string, readonly Type[]>> = withAliases(
     info: [InfoCommand],
     ls: [LsCommand],
     ping: [PingCommand],
+    policy: [PolicyCommand],
     quickstart: [QuickstartCommand],
     rm: [RmCommand],
     rmi: [UpstreamRmiCommand],

@@ -153,12 +153,14 @@ export class NetworkingService implements OnApplicationShutdown {
 
   /** Namespaces that somebody else made for sandboxes, and none uses. */
   private async borrow(count: number, pool: NamespacePool): Promise<NetworkLease[]> {
-    const { netns: names } = await this.host.names();
+    const { netns: names, devices } = await this.host.names();
     const leases: NetworkLease[] = [];
     for (const netns of names) {
       if (leases.length === count) break;
       const slot = slotOfNetns(netns);
       if (slot === undefined || pool.owns(slot) || this.borrowed.has(netns)) continue;
+      // One that a daemon has made, be it another, is nobody's to borrow.
+      if (devices.has(vethName(slot))) continue;
       this.borrowed.add(netns);
       if (await this.host.hasTap(netns)) leases.push({ netns, tap: TAP_NAME });
       else this.borrowed.delete(netns);

@@ -6,6 +6,7 @@ import {
   toExecAnswer,
   toFields,
   toList,
+  toNetworkStatus,
   toSandbox,
   toSnapshot,
   toSnapshotDetail,
@@ -16,6 +17,7 @@ import {
   type EvalAnswer,
   type ExecAnswer,
   type ForkRequest,
+  type NetworkStatus,
   type Sandbox,
   type Snapshot,
   type SnapshotDetail,
@@ -135,6 +137,17 @@ export class ApiClient {
 
   async deleteWorkspace(name: string): Promise<void> {
     await this.call({ method: 'DELETE', path: workspacePath(name), timeoutMs: SPAWN_MS });
+  }
+
+  async network(id: string): Promise<NetworkStatus> {
+    const path = `${sandboxPath(id)}/network`;
+    return toNetworkStatus(await this.call({ method: 'GET', path, timeoutMs: LIST_MS }));
+  }
+
+  async setNetwork(id: string, policy: string, allow: readonly string[]): Promise<NetworkStatus> {
+    const path = `${sandboxPath(id)}/network`;
+    const body = { policy, allow };
+    return toNetworkStatus(await this.call({ method: 'PUT', path, body, timeoutMs: LIST_MS }));
   }
 
   /** The agent's own answer. */

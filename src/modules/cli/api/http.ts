@@ -3,7 +3,7 @@ import https from 'node:https';
 import { CliError, ExitCode } from '../errors';
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Path and query, from the root of the daemon's address. */
   readonly path: string;
   readonly body?: unknown;

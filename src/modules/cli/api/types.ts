@@ -17,6 +17,15 @@ export interface Sandbox {
   readonly status_reason?: string;
 }
 
+/** A sandbox's network, as `GET /v1/sandboxes/:id/network` gives it. */
+export interface NetworkStatus {
+  readonly policy: string;
+  readonly allow?: readonly string[];
+  readonly address: string;
+  readonly bytes_sent: number;
+  readonly bytes_received: number;
+}
+
 export interface Snapshot {
   readonly tag: string;
   readonly dir: string;
@@ -95,6 +104,8 @@ export interface ForkRequest {
   readonly snapshot_tag: string;
   readonly n: number;
   readonly per_child_netns?: boolean;
+  readonly network_policy?: string;
+  readonly network_allow?: readonly string[];
   readonly memory_limit_mib?: number;
 }
 
@@ -132,6 +143,17 @@ export function toSandbox(value: unknown): Sandbox {
     branch_count: orNull(fields, 'branch_count', number) ?? 0,
     ...optional(fields, 'status', text),
     ...optional(fields, 'status_reason', text),
+  };
+}
+
+export function toNetworkStatus(value: unknown): NetworkStatus {
+  const fields = toFields(value);
+  return {
+    policy: text(fields, 'policy'),
+    ...optional(fields, 'allow', (all, name) => toList(all[name], String)),
+    address: text(fields, 'address'),
+    bytes_sent: number(fields, 'bytes_sent'),
+    bytes_received: number(fields, 'bytes_received'),
   };
 }
 

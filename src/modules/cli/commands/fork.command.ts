@@ -2,7 +2,8 @@ import { Command, Option } from 'nest-commander';
 import { CliError, ExitCode } from '../errors';
 import { duration } from '../output/format';
 import type { Session } from '../session';
-import { ForkdCommand, snapshotTag, wholeNumber } from './forkd.command';
+import { ForkdCommand, oneOf, snapshotTag, wholeNumber } from './forkd.command';
+import { NETWORK_POLICIES } from './policy.command';
 import { sandboxColumns } from './sandbox-columns';
 import { withTagHint } from './tag-hint';
 
@@ -10,6 +11,8 @@ interface ForkOptions {
   readonly tag?: string;
   readonly count: number;
   readonly perChildNetns?: boolean;
+  readonly networkPolicy?: string;
+  readonly allow?: readonly string[];
   readonly memoryLimitMib?: number;
 }
 
@@ -35,6 +38,19 @@ export class ForkCommand extends ForkdCommand<ForkOptions> {
     return true;
   }
 
+  @Option({
+    flags: '--network-policy <policy>',
+    description: 'what each may reach: none, internet, allow or open',
+  })
+  networkPolicy(text: string): string {
+    return oneOf(text, '--network-policy', NETWORK_POLICIES);
+  }
+
+  @Option({ flags: '--allow <target>', description: 'with --network-policy allow, as often as needed' })
+  allow(target: string, before: readonly string[] = []): readonly string[] {
+    return [...before, target];
+  }
+
   @Option({ flags: '--memory-limit-mib <MiB>', description: "limit of each child's memory" })
   memoryLimitMib(text: string): number {
     return wholeNumber(text, '--memory-limit-mib', 1, 1_048_576);
@@ -54,6 +70,8 @@ export class ForkCommand extends ForkdCommand<ForkOptions> {
           snapshot_tag: tag,
           n: options.count,
           ...(options.perChildNetns === true ? { per_child_netns: true } : {}),
+          ...(options.networkPolicy === undefined ? {} : { network_policy: options.networkPolicy }),
+          ...(options.allow === undefined ? {} : { network_allow: options.allow }),
           ...(options.memoryLimitMib === undefined ? {} : { memory_limit_mib: options.memoryLimitMib }),
         }),
       ),
