@@ -1,6 +1,7 @@
 import { Injectable, Module, type DynamicModule, type Type } from '@nestjs/common';
 import { InjectCommander, type CommandRunner } from 'nest-commander';
 import { BranchCommand } from './commands/branch.command';
+import { CleanupCommand } from './commands/cleanup.command';
 import { DoctorCommand } from './commands/doctor.command';
 import { EvalCommand } from './commands/eval.command';
 import { ExecCommand } from './commands/exec.command';
@@ -25,6 +26,8 @@ import { SnapshotMakeCommand } from './commands/snapshot-make.command';
 import { SnapshotRmCommand, UpstreamRmiCommand } from './commands/snapshot-rm.command';
 import { SnapshotCommand } from './commands/snapshot.command';
 import { StatusCommand } from './commands/status.command';
+import { TokenRotateCommand } from './commands/token-rotate.command';
+import { TokenCommand } from './commands/token.command';
 import { TreeCommand } from './commands/tree.command';
 import { VersionCommand } from './commands/version.command';
 import { WorkspaceCreateCommand } from './commands/workspace-create.command';
@@ -45,6 +48,7 @@ export class ProgramRoot {
 const COMMANDS: Readonly<Record<string, readonly Type[]>> = withAliases(
   {
     branch: [BranchCommand],
+    cleanup: [CleanupCommand],
     doctor: [DoctorCommand],
     eval: [EvalCommand],
     exec: [ExecCommand],
@@ -71,6 +75,7 @@ const COMMANDS: Readonly<Record<string, readonly Type[]>> = withAliases(
     'snapshot-compact': [UpstreamSnapshotCompactCommand],
     'snapshot-info': [UpstreamSnapshotInfoCommand],
     status: [StatusCommand],
+    token: [TokenCommand, TokenRotateCommand],
     tree: [TreeCommand],
     version: [VersionCommand],
     workspace: [

@@ -108,7 +108,9 @@ export class ContractServer {
       body: raw === '' ? undefined : JSON.parse(raw),
     };
     this.seen.push(request);
-    const { status, body } = this.override?.(request) ?? this.answer(request);
+    // As a daemon without streams, and upstream's.
+    const noStreams = request.url.endsWith('/exec/stream') ? { status: 404 } : undefined;
+    const { status, body }: Answer = noStreams ?? this.override?.(request) ?? this.answer(request);
     const payload = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
     response.writeHead(status, { 'content-type': 'application/json' }).end(payload);
   }
@@ -121,9 +123,7 @@ export class ContractServer {
       return { status: 401, body: { error } };
     }
     if (path === '/version') return { status: 200, body: { version: '0.5.3', api: 'v1' } };
-    const [, , kind, name, verb, more] = path.split('/');
-    // As a daemon without streams, and upstream's.
-    if (more !== undefined) return { status: 404 };
+    const [, , kind, name, verb] = path.split('/');
     if (kind === 'snapshots') return this.snapshotAnswer(request, name, verb);
     if (kind === 'sandboxes') return this.sandboxAnswer(request, name, verb);
     if (kind === 'workspaces') return this.workspaceAnswer(request, name, verb);
