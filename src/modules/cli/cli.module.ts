@@ -23,7 +23,9 @@ import { SnapshotCreateCommand } from './commands/snapshot-create.command';
 import { SnapshotInfoCommand, UpstreamSnapshotInfoCommand } from './commands/snapshot-info.command';
 import { SnapshotLsCommand } from './commands/snapshot-ls.command';
 import { SnapshotMakeCommand } from './commands/snapshot-make.command';
+import { SnapshotPackCommand, UpstreamPackCommand } from './commands/snapshot-pack.command';
 import { SnapshotRmCommand, UpstreamRmiCommand } from './commands/snapshot-rm.command';
+import { SnapshotUnpackCommand, UpstreamUnpackCommand } from './commands/snapshot-unpack.command';
 import { SnapshotCommand } from './commands/snapshot.command';
 import { StatusCommand } from './commands/status.command';
 import { TokenRotateCommand } from './commands/token-rotate.command';
@@ -57,6 +59,7 @@ const COMMANDS: Readonly<Record<string, readonly Type[]>> = withAliases(
     images: [UpstreamImagesCommand],
     info: [InfoCommand],
     ls: [LsCommand],
+    pack: [UpstreamPackCommand],
     ping: [PingCommand],
     policy: [PolicyCommand],
     quickstart: [QuickstartCommand],
@@ -69,6 +72,8 @@ const COMMANDS: Readonly<Record<string, readonly Type[]>> = withAliases(
       SnapshotLsCommand,
       SnapshotInfoCommand,
       SnapshotCompactCommand,
+      SnapshotPackCommand,
+      SnapshotUnpackCommand,
       SnapshotRmCommand,
       SnapshotMakeCommand,
     ],
@@ -77,6 +82,7 @@ const COMMANDS: Readonly<Record<string, readonly Type[]>> = withAliases(
     status: [StatusCommand],
     token: [TokenCommand, TokenRotateCommand],
     tree: [TreeCommand],
+    unpack: [UpstreamUnpackCommand],
     version: [VersionCommand],
     workspace: [
       WorkspaceCommand,

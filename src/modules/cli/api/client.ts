@@ -1,3 +1,6 @@
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { CliError, ExitCode } from '../errors';
 import { HttpTransport, type HttpRequest, type HttpTarget } from './http';
 import { refusal } from './refusal';
@@ -10,6 +13,7 @@ import {
   toSandbox,
   toSnapshot,
   toSnapshotDetail,
+  toUnpackedSnapshot,
   toVersion,
   toWorkspace,
   type BranchRequest,
@@ -22,6 +26,7 @@ import {
   type Snapshot,
   type SnapshotDetail,
   type SnapshotRequest,
+  type UnpackedSnapshot,
   type Workspace,
   type WorkspaceRequest,
 } from './types';
@@ -83,6 +88,33 @@ export class ApiClient {
   async compact(tag: string, to: string): Promise<Snapshot> {
     const path = `${snapshotPath(tag)}/compact`;
     return toSnapshot(await this.call({ method: 'POST', path, body: { to }, timeoutMs: SNAPSHOT_MS }));
+  }
+
+  /** The bytes of a pack, and how much is in it before compression. Breaks off with an error when the daemon does. */
+  async pack(tag: string, signal: AbortSignal): Promise<{ stream: Readable; contentBytes: number }> {
+    const answer = await this.transport.stream({ method: 'GET', path: `${snapshotPath(tag)}/pack`, signal });
+    if (answer.statusCode !== 200) throw await refusalOf(answer);
+    return { stream: answer, contentBytes: Number(answer.headers['x-forkd-content-bytes'] ?? 0) };
+  }
+
+  /** @param as the tag it gets, in place of its own. @param bytes length of the pack, where it is known. */
+  async unpack(
+    pack: Readable,
+    bytes: number | undefined,
+    as: string | undefined,
+    signal: AbortSignal,
+  ): Promise<UnpackedSnapshot> {
+    const path = `/v1/snapshots/unpack${as === undefined ? '' : `?as=${encodeURIComponent(as)}`}`;
+    const request = {
+      method: 'POST',
+      path,
+      body: pack,
+      signal,
+      ...(bytes === undefined ? {} : { bytes }),
+    } as const;
+    const answer = await this.transport.stream(request);
+    if (answer.statusCode !== 201) throw await refusalOf(answer);
+    return toUnpackedSnapshot(JSON.parse(await text(answer)));
   }
 
   async sandboxes(): Promise<Sandbox[]> {
@@ -186,6 +218,10 @@ export class ApiClient {
       );
     }
   }
+}
+
+async function refusalOf(answer: IncomingMessage): Promise<CliError> {
+  return refusal({ status: answer.statusCode ?? 0, text: await text(answer) });
 }
 
 function withSignal(request: HttpRequest, signal: AbortSignal | undefined): HttpRequest {

@@ -1,5 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
+import type { Readable } from 'node:stream';
 import { CliError, ExitCode } from '../errors';
 
 export interface HttpRequest {
@@ -10,6 +11,16 @@ export interface HttpRequest {
   /** Upper bound from the request to the whole answer. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+}
+
+/** A request whose bodies take the time they take. */
+export interface StreamRequest {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly body?: Readable;
+  /** Length of the body, where it is known. */
+  readonly bytes?: number;
+  readonly signal: AbortSignal;
 }
 
 export interface HttpAnswer {
@@ -88,6 +99,42 @@ export class HttpTransport {
     });
   }
 
+  /**
+   * Settles with the head of any answer, also while the body is still being sent, which is given up then. Rejects with a
+   * CliError when there is none.
+   */
+  stream(request: StreamRequest): Promise<http.IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const { method, path, body, bytes, signal } = request;
+      const base = this.target.url.pathname.replace(/\/+$/, '');
+      const outgoing = (this.secure ? https : http).request(this.target.url, {
+        method,
+        path: base + path,
+        agent: this.agent,
+        signal,
+        headers: {
+          ...this.headers(undefined),
+          ...(body === undefined ? {} : { 'content-type': 'application/zstd' }),
+          ...(bytes === undefined ? {} : { 'content-length': String(bytes) }),
+        },
+      });
+      outgoing.once('response', (answer) => {
+        body?.unpipe(outgoing);
+        resolve(answer);
+      });
+      outgoing.on('error', (error) => {
+        reject(error instanceof CliError ? error : this.unreachable(error, request));
+      });
+      if (body === undefined) outgoing.end();
+      else {
+        body.once('error', (error) => {
+          outgoing.destroy(error);
+        });
+        body.pipe(outgoing);
+      }
+    });
+  }
+
   /** Closes idle connections, so that nothing keeps the process alive. */
   close(): void {
     this.agent.destroy();
@@ -120,7 +167,7 @@ export class HttpTransport {
     );
   }
 
-  private unreachable(error: Error, request: HttpRequest): CliError {
+  private unreachable(error: Error, request: Pick<HttpRequest, 'signal'>): CliError {
     if (request.signal?.aborted === true) {
       return new CliError(ExitCode.failed, 'interrupted', undefined, { cause: error });
     }

@@ -56,6 +56,18 @@ export interface SnapshotDetail {
   readonly ancestors: readonly string[];
 }
 
+/** What a pack became. */
+export interface UnpackedSnapshot {
+  readonly tag: string;
+  readonly dir: string;
+  /** Content before compression. */
+  readonly bytes: number;
+  /** New snapshots, root first. */
+  readonly unpacked: readonly string[];
+  /** The ancestor that was there already. */
+  readonly reused: readonly string[];
+}
+
 /** A sandbox with a name that can be parked on disk. */
 export interface Workspace {
   readonly id: string;
@@ -188,6 +200,17 @@ export function toSnapshotDetail(value: unknown): SnapshotDetail {
     ...optional(fields, 'parent_content_hash', text),
     dependents: toList(fields['dependents'], String),
     ancestors: toList(fields['ancestors'], String),
+  };
+}
+
+export function toUnpackedSnapshot(value: unknown): UnpackedSnapshot {
+  const fields = toFields(value);
+  return {
+    tag: text(fields, 'tag'),
+    dir: text(fields, 'dir'),
+    bytes: number(fields, 'bytes'),
+    unpacked: toList(fields['unpacked'], String),
+    reused: toList(fields['reused'], String),
   };
 }
 
