@@ -8,6 +8,7 @@ import { Drain } from './common/lifecycle/drain';
 import { SingleInstance } from './common/lifecycle/single-instance';
 import { type ServiceEnvironment, SystemdNotifier } from './common/os/systemd-notify';
 import { VERSION } from './common/version';
+import { QuotasService } from './modules/quotas/quotas.service';
 
 /** How long requests in flight may take after a stop signal. */
 const DRAIN_MS = 30_000;
@@ -53,6 +54,7 @@ async function run(config: DaemonConfig, logger: Logger, notifier: SystemdNotifi
     try {
       logger.log(`forkd-controller ${VERSION} listening on ${await listen(app, config)}`);
       notifier.ready();
+      app.get(QuotasService, { strict: false }).tellWhatIsMissing();
       logger.log(`${await stop} received, finishing requests (at most ${DRAIN_MS / 1000} s)`);
       notifier.stopping();
     } finally {

@@ -57,8 +57,10 @@ describe('a number in a body', () => {
         'createSnapshot vcpus',
         'createWorkspace memory_limit_mib',
         'execInSandbox timeout_secs',
+        'spawnSandboxes disk_limit_mib',
         'spawnSandboxes memory_limit_mib',
         'spawnSandboxes n',
+        'spawnSandboxes pids_limit',
       ],
     );
   });

@@ -184,6 +184,8 @@ const types = ({ type }: MemberSchema): readonly string[] =>
 function misfits(member: MemberSchema): unknown[] {
   const wrong: Record<string, unknown[]> = {
     integer: [-1, 1.5, '1', true, [], {}],
+    number: ['1', true, [], {}],
+    object: ['x', 1, [], false],
     boolean: [0, 1, 'true', [], {}],
     string: [1, false, [], {}, ...(member.enum === undefined ? [] : ['no-such-word', ''])],
     array: ['x', 1, {}, [1], [null]],

@@ -12,7 +12,7 @@ import type { Image } from '../../src/modules/images/images.types';
 import { RegistryService } from '../../src/modules/registry/registry.service';
 import { TestClient } from './http';
 
-const REPOSITORY = resolve(__dirname, '..', '..', '..');
+export const REPOSITORY = resolve(__dirname, '..', '..', '..');
 const DATA_HOME = process.env['XDG_DATA_HOME'] ?? join(homedir(), '.local', 'share');
 
 /** Where images are kept between runs: the daemon's own default, so that quickstart and tests share them. */

@@ -4,6 +4,13 @@ export type EngineChoice = (typeof ENGINE_CHOICES)[number];
 export const NETWORK_CHOICES = ['auto', 'off'] as const;
 export type NetworkChoice = (typeof NETWORK_CHOICES)[number];
 
+/** What becomes of a limit that the host cannot enforce; see modules/quotas/domain/limits.ts. */
+export const QUOTA_MODES = ['auto', 'required', 'best-effort', 'off'] as const;
+export type QuotaMode = (typeof QUOTA_MODES)[number];
+
+/** MiB of the host's memory that sandboxes leave free. */
+export const DEFAULT_MEMORY_RESERVE_MIB = 256;
+
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -54,6 +61,18 @@ export interface DaemonSettings {
   /** Namespaces kept ready; {@link DEFAULT_NETWORK_POOL} when absent. */
   readonly networkPool?: number | undefined;
   readonly logLevel: LogLevel;
+  /** `auto` when absent. */
+  readonly quotas?: QuotaMode | undefined;
+  /** The group that all sandboxes' groups are made in; one at cgroup v2's mount point when absent. */
+  readonly cgroupRoot?: string | undefined;
+  /** The program that starts another one inside a cgroup; the one that was built with the daemon when absent. */
+  readonly launcher?: string | undefined;
+  /** Sandboxes there may be at once; any number when absent. */
+  readonly maxSandboxes?: number | undefined;
+  /** {@link DEFAULT_MEMORY_RESERVE_MIB} when absent. */
+  readonly memoryReserveMib?: number | undefined;
+  /** How many times the host's memory, less the reserve, sandboxes may be promised; any number when absent. */
+  readonly memoryOvercommit?: number | undefined;
 }
 
 /** The daemon's settings, checked and complete; all paths are absolute. */
@@ -79,6 +98,12 @@ export class DaemonConfig implements DaemonSettings {
   readonly networkRange: string;
   readonly networkPool: number;
   readonly logLevel: LogLevel;
+  readonly quotas: QuotaMode;
+  readonly cgroupRoot: string | undefined;
+  readonly launcher: string | undefined;
+  readonly maxSandboxes: number | undefined;
+  readonly memoryReserveMib: number;
+  readonly memoryOvercommit: number | undefined;
 
   constructor(settings: DaemonSettings) {
     this.bindHost = settings.bindHost;
@@ -102,5 +127,11 @@ export class DaemonConfig implements DaemonSettings {
     this.networkRange = settings.networkRange ?? DEFAULT_NETWORK_RANGE;
     this.networkPool = settings.networkPool ?? DEFAULT_NETWORK_POOL;
     this.logLevel = settings.logLevel;
+    this.quotas = settings.quotas ?? 'auto';
+    this.cgroupRoot = settings.cgroupRoot;
+    this.launcher = settings.launcher;
+    this.maxSandboxes = settings.maxSandboxes;
+    this.memoryReserveMib = settings.memoryReserveMib ?? DEFAULT_MEMORY_RESERVE_MIB;
+    this.memoryOvercommit = settings.memoryOvercommit;
   }
 }

@@ -13,6 +13,8 @@ import {
   type NetworkChoice,
 } from './daemon-config';
 import { isNetworkRange } from '../net/network-range';
+import { type Given, refusal } from './given';
+import { parseQuotas } from './quota-settings';
 import { settingOf } from './settings';
 
 /** Parsed flags by name without dashes, e.g. `{ 'snapshot-root': '/srv/snapshots' }`. */
@@ -35,12 +37,6 @@ const UNPACK_LIMIT_MAX_MIB = 16_777_216;
 const SOCKET_PATH_MAX = 108;
 /** What is added to the run directory for the longest socket: "/" id "/" name. */
 const SOCKET_SUFFIX = 45;
-
-interface Given {
-  /** How the person named it: "--bind" or "FORKD_BIND". */
-  readonly source: string;
-  readonly text: string;
-}
 
 /**
  * Makes the daemon's settings out of flags, environment and defaults; a flag beats the environment. Changes and reads no file.
@@ -84,6 +80,8 @@ export function loadConfig(flags: Flags, env: Environment, host: HostFacts = hos
     networkRange: parseRange(given('network-range')),
     networkPool: parsePool(given('network-pool')),
     logLevel: parseLogLevel(env),
+    cgroupRoot: path('cgroup-root'),
+    ...parseQuotas(given),
   };
   checkTogether(settings);
   return new DaemonConfig(settings);
@@ -110,10 +108,6 @@ function credential(name: string, env: Environment, host: HostFacts): string | u
 function nonEmpty(value: Given): Given {
   if (value.text === '') throw new ConfigError(`${value.source} is empty: give it a value or leave it out`);
   return value;
-}
-
-function refusal(value: Given, allowed: string): ConfigError {
-  return new ConfigError(`${value.source} is '${value.text}', but must be ${allowed}`);
 }
 
 function parseBind(value: Given): { bindHost: string; bindPort: number } {

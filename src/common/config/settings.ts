@@ -99,6 +99,35 @@ export const SETTINGS = [
     'namespaces kept ready once a sandbox has asked for one, 0 to 256',
     '8',
   ),
+  setting(
+    'quotas',
+    'FORKD_QUOTAS',
+    'mode',
+    'limits that this host cannot enforce: required refuses them, best-effort marks the sandbox, auto refuses all but memory_limit_mib, off uses no cgroups',
+    'auto',
+  ),
+  setting(
+    'cgroup-root',
+    'FORKD_CGROUP_ROOT',
+    'dir',
+    'cgroup v2 directory for the sandboxes, delegated to this daemon',
+    '"forkd" where cgroup v2 is mounted',
+  ),
+  setting('max-sandboxes', 'FORKD_MAX_SANDBOXES', 'n', 'sandboxes there may be at once', 'any number'),
+  setting(
+    'memory-reserve',
+    'FORKD_MEMORY_RESERVE',
+    'MiB',
+    'memory of the host that no new sandbox may take',
+    '256',
+  ),
+  setting(
+    'memory-overcommit',
+    'FORKD_MEMORY_OVERCOMMIT',
+    'factor',
+    "how many times the host's memory sandboxes may be promised, 0.1 to 1000",
+    'any number of times',
+  ),
 ] as const;
 
 /** The setting of a flag. @throws Error for a flag that is not in the table. */

@@ -15,13 +15,17 @@ export type DomainErrorCode =
  * one, the next step. It carries no secret and no stack.
  */
 export class DomainError extends Error {
+  /** Only for `unavailable`: seconds after which it may be worth to ask again. */
+  readonly retryAfterSecs: number | undefined;
+
   constructor(
     readonly code: DomainErrorCode,
     message: string,
-    options?: ErrorOptions,
+    options?: ErrorOptions & { readonly retryAfterSecs?: number },
   ) {
     super(message, options);
     this.name = 'DomainError';
+    this.retryAfterSecs = options?.retryAfterSecs;
   }
 }
 

@@ -50,6 +50,36 @@ export function U64(options: MemberOptions<number> & Range = {}): PropertyDecora
   return member({ expected: 'an unsigned integer', schema, unsigned: true }, isU64, options);
 }
 
+/** A number, fractions included. */
+export function Decimal(options: MemberOptions<number> & Range = {}): PropertyDecorator {
+  const { minimum, maximum } = options;
+  const schema = {
+    type: 'number',
+    ...(minimum === undefined ? {} : { minimum }),
+    ...(maximum === undefined ? {} : { maximum }),
+  };
+  return member({ expected: 'a number', schema }, (value) => typeof value === 'number', options);
+}
+
+/** An object of unsigned integers, each of which may be absent; members that are not named are not taken over. */
+export function Counts<T extends string>(
+  names: Readonly<Record<T, string>>,
+  options: MemberOptions<Readonly<Partial<Record<T, number>>>> = {},
+): PropertyDecorator {
+  const entries = Object.entries<string>(names);
+  const schema = {
+    type: 'object',
+    properties: Object.fromEntries(
+      entries.map(([name, description]) => [name, { type: 'integer', minimum: 1, description }]),
+    ),
+  };
+  const known = entries.map(([name]) => name);
+  const accepts = (value: unknown): boolean =>
+    isObject(value) && known.every((name) => value[name] === undefined || isU64(value[name]));
+  const expected = `an object with unsigned integers: ${known.join(', ')}`;
+  return member({ expected, schema }, accepts, options);
+}
+
 export function Bool(options: MemberOptions<boolean> = {}): PropertyDecorator {
   const kind = { expected: 'true or false', schema: { type: 'boolean' } };
   return member(kind, (value) => typeof value === 'boolean', options);
@@ -119,6 +149,10 @@ function member(
 /** The highest values are rounded to 2^64 by JSON.parse; the body's text has been checked for more. */
 function isU64(value: unknown): boolean {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 2 ** 64;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Half a surrogate pair is no text: it could not be passed on as UTF-8. */

@@ -10,6 +10,9 @@ const STATUS: Readonly<Record<DomainErrorCode, number>> = {
   internal: 500,
 };
 
+/** For an `unavailable` that does not tell: branch slots are held for about a second. */
+const RETRY_AFTER_SECS = 1;
+
 /** Turns everything that is thrown on the way of a request into `{"error": text}`. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
@@ -19,6 +22,9 @@ export class ErrorFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const reply = http.getResponse<FastifyReply>();
     if (reply.sent) return;
+    if (error instanceof DomainError && error.code === 'unavailable') {
+      void reply.header('retry-after', String(error.retryAfterSecs ?? RETRY_AFTER_SECS));
+    }
     const { status, text } = this.answerTo(error, http.getRequest<FastifyRequest>());
     void reply.code(status).send({ error: text });
   }

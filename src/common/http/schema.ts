@@ -62,6 +62,11 @@ export function count(description: string): Schema<number> {
   return integer(description, { minimum: 0 });
 }
 
+/** A number that is never negative, fractions included. */
+export function decimal(description: string): Schema<number> {
+  return unnamed({ type: 'number', minimum: 0, description });
+}
+
 export function truth(description: string): Schema<boolean> {
   return unnamed({ type: 'boolean', description });
 }

@@ -1,6 +1,7 @@
 import {
   arrayOf,
   count,
+  decimal,
   nullable,
   oneOf,
   optional,
@@ -10,7 +11,13 @@ import {
   truth,
 } from '../../common/http/schema';
 import { POLICY_KINDS } from '../networking/domain/policy';
-import type { SandboxNetwork, SandboxRecord, SnapshotRecord, WorkspaceInfo } from './domain/records';
+import type {
+  IoLimitsRecord,
+  SandboxNetwork,
+  SandboxRecord,
+  SnapshotRecord,
+  WorkspaceInfo,
+} from './domain/records';
 
 /** The records as they go over the wire. */
 
@@ -57,6 +64,18 @@ export const SANDBOX_NETWORK = record<SandboxNetwork>(
   { policy: 'internet', address: '10.213.0.3' },
 );
 
+const IO_LIMITS = record<IoLimitsRecord>(
+  'IoLimits',
+  'Limits of disk accesses; what is absent is not limited.',
+  {
+    read_bytes_per_sec: optional(count('Bytes read per second.')),
+    write_bytes_per_sec: optional(count('Bytes written per second.')),
+    read_ops_per_sec: optional(count('Reads per second.')),
+    write_ops_per_sec: optional(count('Writes per second.')),
+  },
+  { read_bytes_per_sec: 10_000_000 },
+);
+
 export const SANDBOX_INFO = record<SandboxRecord>(
   'SandboxInfo',
   'A sandbox.',
@@ -74,6 +93,19 @@ export const SANDBOX_INFO = record<SandboxRecord>(
     network: optional(SANDBOX_NETWORK),
     status: optional(constant('dead', 'Only there when its VM ended by itself.')),
     status_reason: optional(text('Why its VM ended.')),
+    oom_killed: optional(constant(true, 'Only there when it was killed at its memory limit.')),
+    cpu_limit: optional(decimal('The CPUs it may use; absent for no limit.')),
+    pids_limit: optional(count('The threads its VMM may have, where that was asked for.')),
+    io_limits: optional(IO_LIMITS),
+    disk_limit_mib: optional(
+      count('What its guest may write to its file system, in MiB, where that was asked for.'),
+    ),
+    limits_not_enforced: optional(
+      arrayOf(
+        text('The limit.'),
+        'Limits that were asked for and do not hold, as this host cannot enforce them.',
+      ),
+    ),
   },
   {
     id: 'sb-6657e0c0-0000',

@@ -9,6 +9,8 @@ import { TAP_NAME } from '../networking/domain/guest-network';
 import { NetworkingService, type NetworkLease, type RecordedNetwork } from '../networking/networking.service';
 import type { SandboxRecord } from '../registry/domain/records';
 import { forgetSandboxes } from '../registry/domain/sandbox-loss';
+import { committedMib } from '../quotas/domain/vmm-memory';
+import { QuotasService } from '../quotas/quotas.service';
 import { RegistryService } from '../registry/registry.service';
 import { SnapshotOriginsService } from '../snapshots/snapshot-origins.service';
 import { type RunningVm, VmmEngine } from '../vmm/ports/vmm-engine';
@@ -19,6 +21,7 @@ import { SpawnService } from './spawn.service';
 
 /** How long a start waits for a VM to say that it runs. */
 const RESUME_MS = 500;
+const MIB = 1024 * 1024;
 
 /** At start: takes over the VMs that an earlier daemon left running, and reclaims what belongs to nobody. */
 @Injectable()
@@ -34,6 +37,7 @@ export class AdoptionService implements OnApplicationBootstrap {
     private readonly origins: SnapshotOriginsService,
     private readonly metrics: OperationMetrics,
     private readonly networking: NetworkingService,
+    private readonly quotas: QuotasService,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
@@ -45,13 +49,14 @@ export class AdoptionService implements OnApplicationBootstrap {
         const { id, pid } = record;
         const runDir = this.spawner.runDirOf(id);
         const vm = pid === null ? undefined : await this.adopt(id, runDir, pid);
-        if (vm) this.sandboxes.watch(id, { vm, link: AgentLink.later(vm), runDir, network: leaseOf(record) });
+        if (vm) await this.takeOver(record, runDir, vm);
         else gone.push(id);
       }),
     );
     const kept = new Set(records.map(({ id }) => id).filter((id) => !gone.includes(id)));
     const killed = await this.engine.reclaim(this.config.runDir, (id) => kept.has(id));
     await this.networking.adopt(records.filter(({ id }) => kept.has(id)).flatMap(recordedNetwork));
+    await this.quotas.reclaim(kept);
     const directories = await this.removeStrayDirectories(kept);
     if (gone.length > 0) {
       await this.registry.mutate((draft) => {
@@ -71,6 +76,21 @@ export class AdoptionService implements OnApplicationBootstrap {
         `adopted ${kept.size} sandboxes, dropped ${gone.length} whose VM is gone, killed ${killed.length} VMs that belonged to nobody, removed ${directories} run directories`,
       );
     }
+  }
+
+  private async takeOver(record: SandboxRecord, runDir: string, vm: RunningVm): Promise<void> {
+    const { id } = record;
+    const { accelerator } = await this.engine.probe();
+    const committed = committedMib(record, vm.memoryBytes / MIB, accelerator);
+    const enclosure = await this.quotas.adopt(id);
+    this.sandboxes.watch(id, {
+      vm,
+      link: AgentLink.later(vm),
+      runDir,
+      network: leaseOf(record),
+      enclosure,
+      committedMib: committed,
+    });
   }
 
   private async adopt(id: string, runDir: string, pid: number): ReturnType<VmmEngine['adopt']> {

@@ -72,11 +72,15 @@ export class GuestCallsService {
   }
 
   private async call<T>(id: string, what: GuestCall, ask: (agent: GuestAgent) => Promise<T>): Promise<T> {
-    const { link } = this.liveOf(id, what);
+    const live = this.liveOf(id, what);
     try {
-      return await this.metrics.timeCall(what, async () => ask(await link.agent()));
+      return await this.metrics.timeCall(what, async () => ask(await live.link.agent()));
     } catch (error) {
       if (error instanceof DomainError && error.code !== 'internal') throw error;
+      const reason = await this.sandboxes.reasonOfEnd(id, live);
+      if (reason !== undefined) {
+        throw new DomainError('internal', `${what}: the VM of ${id} has ended: ${reason}`, { cause: error });
+      }
       throw new DomainError('internal', `${what}: ${errorMessage(error)}`, { cause: error });
     }
   }

@@ -4,6 +4,7 @@ import { Documented } from '../../common/http/documented.decorator';
 import { JsonBody } from '../../common/http/json-body.decorator';
 import { Audited } from '../audit/audited.decorator';
 import { Authenticated } from '../auth/access.decorator';
+import { limitWishOf } from '../quotas/dto/limits.dto';
 import type { SandboxRecord } from '../registry/domain/records';
 import { SANDBOX_INFO, SANDBOX_LIST } from '../registry/wire-schemas';
 import { EvalDto, ExecDto } from './dto/exec.dto';
@@ -51,7 +52,7 @@ export class SandboxesController {
       404: 'No such snapshot.',
       409: 'The snapshot is being written, failed, is damaged, or was made for another host.',
       500: 'A child did not start; nothing is left of the others.',
-      503: 'More sandboxes with a network than `--network-range` has addresses for.',
+      503: 'The host has no room for all of them, or more with a network than `--network-range` has addresses for; `Retry-After` tells when to ask again. Nothing was started.',
     },
     example: { snapshot_tag: 'py', n: 2 },
   })
@@ -63,7 +64,7 @@ export class SandboxesController {
         perChildNetns: body.per_child_netns,
         networkPolicy: body.network_policy,
         networkAllow: body.network_allow,
-        memoryLimitMib: body.memory_limit_mib,
+        limits: limitWishOf(body),
         prewarm: body.prewarm,
         hugepages: body.hugepages,
       },

@@ -4,6 +4,7 @@ import { SnapshotsModule } from '../snapshots/snapshots.module';
 import { VmmModule } from '../vmm/vmm.module';
 import { NetworkingModule } from '../networking/networking.module';
 import { MetricsModule } from '../metrics/metrics.module';
+import { QuotasModule } from '../quotas/quotas.module';
 import { AdoptionService } from './adoption.service';
 import { BranchController } from './branch/branch.controller';
 import { BranchService } from './branch/branch.service';
@@ -19,7 +20,7 @@ import { SandboxesService } from './sandboxes.service';
 import { SpawnService } from './spawn.service';
 
 @Module({
-  imports: [MetricsModule, NetworkingModule, RegistryModule, SnapshotsModule, VmmModule],
+  imports: [MetricsModule, NetworkingModule, QuotasModule, RegistryModule, SnapshotsModule, VmmModule],
   controllers: [BranchController, ExecStreamController, SandboxNetworkController, SandboxesController],
   providers: [
     AdoptionService,

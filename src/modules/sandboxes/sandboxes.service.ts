@@ -1,7 +1,11 @@
 import { randomInt } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { DomainError, errorChain, errorMessage } from '../../common/errors/domain-error';
 import { Drain } from '../../common/lifecycle/drain';
+import { AdmissionService } from '../quotas/admission.service';
+import type { HeldLimits } from '../quotas/domain/limits';
+import { QuotasService } from '../quotas/quotas.service';
 import type { RegistryState, SandboxRecord } from '../registry/domain/records';
 import { forgetSandboxes, makeStale } from '../registry/domain/sandbox-loss';
 import { RegistryService } from '../registry/registry.service';
@@ -14,10 +18,13 @@ import { SandboxIds } from './domain/sandbox-id';
 import { policyOf } from '../networking/domain/policy';
 import { networkRecord } from './domain/sandbox-network';
 import { requireSpawnRules, type SpawnRequest } from './domain/spawn-rules';
-import { SpawnService, type LiveVm } from './spawn.service';
+import { acceleratorOf, commitmentOf, type LiveVm, SpawnService } from './spawn.service';
 
 /** Where a guest with upstream's agent would be reached; a constant of the wire contract. */
 const GUEST_ADDR = '10.42.0.2:8888';
+
+/** The sockets of a process that is killed close a little before its end is known. */
+const END_NOTICE_MS = 500;
 
 /** The sandboxes of this host: their records and the VMs behind them. */
 @Injectable()
@@ -25,6 +32,8 @@ export class SandboxesService implements OnApplicationShutdown {
   private readonly logger = new Logger(SandboxesService.name);
   private readonly live = new Map<string, LiveVm>();
   private readonly ending = new Map<string, Promise<void>>();
+  /** When the end of a VM has been recorded. */
+  private readonly endings = new WeakMap<LiveVm, Promise<void>>();
   private readonly ids = new SandboxIds(randomInt(0x10000));
 
   constructor(
@@ -34,6 +43,8 @@ export class SandboxesService implements OnApplicationShutdown {
     private readonly spawner: SpawnService,
     private readonly metrics: OperationMetrics,
     private readonly drain: Drain,
+    private readonly quotas: QuotasService,
+    private readonly admission: AdmissionService,
   ) {}
 
   list(): readonly SandboxRecord[] {
@@ -132,24 +143,39 @@ export class SandboxesService implements OnApplicationShutdown {
   /** Makes a VM that is running the one behind a registered sandbox. */
   watch(id: string, live: LiveVm): void {
     this.live.set(id, live);
-    void live.vm.exited.then(async (exit) => {
+    const ending = live.vm.exited.then(async (exit) => {
       if (this.live.get(id) !== live || this.ending.has(id)) return;
-      this.metrics.countDeath(deathCause(exit));
-      const reason = describeExit(exit);
+      const killed = ((await live.enclosure?.settle())?.oomKills ?? 0) > 0;
+      this.metrics.countDeath(killed ? 'out_of_memory' : deathCause(exit));
+      const reason = killed ? oomReason(this.registry.getSandbox(id)) : describeExit(exit);
       this.logger.warn(`the VM of ${id} ended by itself: ${reason}`);
       this.live.delete(id);
       live.link.close();
-      await this.markDead(id, reason);
-      await this.spawner.cleanUp(live);
+      await this.markDead(id, reason, killed);
+      await this.spawner.cleanUp(live).catch((error: unknown) => {
+        this.logger.error(`what is left of ${id} is removed at the next start: ${errorMessage(error)}`);
+      });
     });
+    this.endings.set(live, ending);
+  }
+
+  /**
+   * Why the VM behind a sandbox ended, for whoever lost the connection to its guest.
+   *
+   * @returns undefined when it runs, or was deleted.
+   */
+  async reasonOfEnd(id: string, live: LiveVm): Promise<string | undefined> {
+    const ended = this.endings.get(live);
+    await Promise.race([ended, delay(END_NOTICE_MS, undefined, { ref: false })]);
+    return this.registry.getSandbox(id)?.status_reason;
   }
 
   /** Keeps the entry of a VM that ended by itself, so that its owner can see why. */
-  async markDead(id: string, reason: string): Promise<void> {
+  private async markDead(id: string, reason: string, oomKilled: boolean): Promise<void> {
     await this.registry
       .mutate((draft) => {
         const record = draft.sandboxes.get(id);
-        if (record) draft.sandboxes.set(id, { ...record, pid: null, status: 'dead', status_reason: reason });
+        if (record) draft.sandboxes.set(id, dead(record, reason, oomKilled));
         makeStale(draft, (lost) => lost === id);
       })
       .catch((error: unknown) => {
@@ -173,6 +199,26 @@ export class SandboxesService implements OnApplicationShutdown {
     signal: AbortSignal,
     alongside?: (draft: RegistryState, children: readonly SandboxRecord[]) => void,
   ): Promise<SandboxRecord[]> {
+    const limits = await this.quotas.hold(request.limits, {
+      memSizeMib: snapshot.manifest.guest.mem_size_mib,
+      accelerator: acceleratorOf(snapshot.manifest),
+    });
+    const committedMib = commitmentOf(snapshot, limits);
+    const room = await this.admission.admit(request.n, { committedMib }, () => this.live.values());
+    try {
+      return await this.startWithin(limits, snapshot, request, signal, alongside);
+    } finally {
+      room.release();
+    }
+  }
+
+  private async startWithin(
+    limits: HeldLimits,
+    snapshot: RestorableSnapshot,
+    request: SpawnRequest,
+    signal: AbortSignal,
+    alongside?: (draft: RegistryState, children: readonly SandboxRecord[]) => void,
+  ): Promise<SandboxRecord[]> {
     const now = Math.floor(Date.now() / 1000);
     const ids = Array.from({ length: request.n }, () =>
       this.ids.next(now, (id) => this.registry.getSandbox(id) !== undefined),
@@ -181,6 +227,7 @@ export class SandboxesService implements OnApplicationShutdown {
       perChildNetns: request.perChildNetns,
       policy: policyOf(request.networkPolicy ?? null, request.networkAllow ?? []),
       prewarm: request.prewarm,
+      limits,
       signal,
     });
     const records = vms.map(({ vm, network }, index) => ({
@@ -190,12 +237,12 @@ export class SandboxesService implements OnApplicationShutdown {
       guest_addr: GUEST_ADDR,
       created_at_unix: now,
       pid: vm.pid,
-      // Nothing limits the VM's memory yet, and a limit that does not hold is not echoed.
-      memory_limit_mib: null,
       has_branched: false,
       last_branch_memory_path: null,
       branch_count: 0,
       ...(network?.own && { network: networkRecord(network.own.policy, network.own.address) }),
+      // A limit that does not hold is not echoed.
+      ...limits,
     }));
     const lap = this.metrics.laps('spawn');
     try {
@@ -237,6 +284,18 @@ export class SandboxesService implements OnApplicationShutdown {
       this.logger.warn(`what was kept for ${id} is removed at the next start: ${errorMessage(error)}`);
     });
   }
+}
+
+function dead(record: SandboxRecord, reason: string, oomKilled: boolean): SandboxRecord {
+  const after: SandboxRecord = { ...record, pid: null, status: 'dead', status_reason: reason };
+  return oomKilled ? { ...after, oom_killed: true } : after;
+}
+
+function oomReason(record: SandboxRecord | undefined): string {
+  const limit = record?.memory_limit_mib ?? null;
+  return limit === null
+    ? 'it was killed by the kernel, as the host had no memory left'
+    : `it was killed by the kernel, as it reached its memory_limit_mib of ${limit}`;
 }
 
 function notFound(id: string): DomainError {

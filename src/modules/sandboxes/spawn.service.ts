@@ -13,9 +13,13 @@ import { GuestError } from '../guest/guest-error';
 import { OperationMetrics } from '../metrics/operation-metrics';
 import type { NetworkPolicy } from '../networking/domain/policy';
 import { NetworkingService, type NetworkLease } from '../networking/networking.service';
+import type { HeldLimits } from '../quotas/domain/limits';
+import { committedMib } from '../quotas/domain/vmm-memory';
+import type { Enclosure } from '../quotas/enclosure';
+import { QuotasService } from '../quotas/quotas.service';
 import { AgentLink } from './agent-link';
 import type { RestorableSnapshot } from '../snapshots/snapshot-opener.service';
-import { describeExit, type RestoreSpec } from '../vmm/domain/vm';
+import { type Accelerator, describeExit, type RestoreSpec } from '../vmm/domain/vm';
 import { VmmEngine, type RunningVm } from '../vmm/ports/vmm-engine';
 
 /** A VM with its agent at the other end of the channel. */
@@ -24,6 +28,16 @@ export interface LiveVm {
   readonly link: AgentLink;
   readonly runDir: string;
   readonly network?: NetworkLease | undefined;
+  /** Its cgroup, where there is one. */
+  readonly enclosure?: Enclosure | undefined;
+  /** The most memory that it may come to use, in MiB. */
+  readonly committedMib: number;
+}
+
+interface ChildSpec {
+  readonly id: string;
+  readonly network: NetworkLease | undefined;
+  readonly limits: HeldLimits;
 }
 
 export interface SpawnOptions {
@@ -33,6 +47,7 @@ export interface SpawnOptions {
   readonly policy?: NetworkPolicy | undefined;
   /** Has each child run a program and its warm runtimes once. */
   readonly prewarm: boolean;
+  readonly limits: HeldLimits;
   readonly signal: AbortSignal;
 }
 
@@ -51,6 +66,7 @@ export class SpawnService {
     private readonly engine: VmmEngine,
     private readonly metrics: OperationMetrics,
     private readonly networking: NetworkingService,
+    private readonly quotas: QuotasService,
   ) {}
 
   runDirOf(id: string): string {
@@ -63,7 +79,7 @@ export class SpawnService {
   async spawn(
     snapshot: RestorableSnapshot,
     ids: readonly string[],
-    { perChildNetns, policy, prewarm, signal }: SpawnOptions,
+    { perChildNetns, policy, prewarm, limits, signal }: SpawnOptions,
   ): Promise<LiveVm[]> {
     const cleanup = new CleanupStack();
     const networks = perChildNetns ? await this.connect(snapshot, ids.length, policy, cleanup) : [];
@@ -76,7 +92,8 @@ export class SpawnService {
           this.metrics.observePhase('spawn', 'queue', (performance.now() - begun) / 1000);
           either.throwIfAborted();
           try {
-            const live = await this.spawnOne(snapshot, { id, network: networks[index] }, cleanup, either);
+            const place = { id, network: networks[index], limits };
+            const live = await this.spawnOne(snapshot, place, cleanup, either);
             if (prewarm) await this.metrics.timePhase('spawn', 'prewarm', () => exercise(live, either));
             return live;
           } catch (error) {
@@ -104,12 +121,14 @@ export class SpawnService {
   /** Kills a VM and removes all it had on this host. */
   async destroy(live: LiveVm): Promise<void> {
     live.link.close();
+    await live.enclosure?.kill();
     await live.vm.kill();
     await this.cleanUp(live);
   }
 
   /** Removes all that a VM which has ended had on this host. */
-  async cleanUp({ runDir, network }: LiveVm): Promise<void> {
+  async cleanUp({ runDir, network, enclosure }: LiveVm): Promise<void> {
+    await enclosure?.remove();
     if (network) this.networking.release([network.netns]);
     await rm(runDir, { recursive: true, force: true });
   }
@@ -136,7 +155,7 @@ export class SpawnService {
 
   private async spawnOne(
     snapshot: RestorableSnapshot,
-    { id, network }: { readonly id: string; readonly network: NetworkLease | undefined },
+    { id, network, limits }: ChildSpec,
     cleanup: CleanupStack,
     signal: AbortSignal,
   ): Promise<LiveVm> {
@@ -144,7 +163,15 @@ export class SpawnService {
     const runDir = this.runDirOf(id);
     await mkdir(runDir, { mode: 0o700, recursive: true });
     cleanup.push(() => rm(runDir, { recursive: true, force: true }));
-    const vm = await this.engine.restore(restoreSpec(snapshot, id, runDir, network));
+    const enclosure = await this.quotas.enclose(id, limits);
+    cleanup.push(async () => {
+      await enclosure?.kill();
+      await enclosure?.remove();
+    });
+    const vm = await this.engine.restore({
+      ...restoreSpec(snapshot, id, runDir, network),
+      launch: enclosure?.launch,
+    });
     cleanup.push(() => vm.kill());
     lap('engine_start');
     const identity = { entropy: randomBytes(64), hostname: id };
@@ -171,7 +198,8 @@ export class SpawnService {
       agent.close();
       return Promise.resolve();
     });
-    return { vm, link: AgentLink.to(vm, agent), runDir, network };
+    const committedMib = commitmentOf(snapshot, limits);
+    return { vm, link: AgentLink.to(vm, agent), runDir, network, enclosure, committedMib };
   }
 
   private async undo(cleanup: CleanupStack): Promise<void> {
@@ -203,6 +231,16 @@ async function exercise({ link }: LiveVm, signal: AbortSignal): Promise<void> {
 /** An image without that program is no reason to refuse its children. */
 function ignoreGuestError(error: unknown): void {
   if (!(error instanceof GuestError)) throw error;
+}
+
+/** The most memory that a child may come to use, in MiB. */
+export function commitmentOf({ manifest }: RestorableSnapshot, limits: HeldLimits): number {
+  return committedMib(limits, manifest.guest.mem_size_mib, acceleratorOf(manifest));
+}
+
+/** How the VMs of a snapshot run; a snapshot is only opened where that is how this host runs them. */
+export function acceleratorOf({ engine }: RestorableSnapshot['manifest']): Accelerator {
+  return engine.accelerator === 'kvm' ? 'kvm' : 'tcg';
 }
 
 function restoreSpec(

@@ -1,5 +1,6 @@
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { DomainError, errorChain } from '../../common/errors/domain-error';
+import { NO_LIMITS } from '../quotas/domain/limits';
 import type {
   RegistryState,
   SandboxRecord,
@@ -132,7 +133,8 @@ export class WorkspacesService implements OnApplicationBootstrap {
     become: (sandbox: SandboxRecord) => WorkspaceRecord,
   ): Promise<WorkspaceInfo> {
     const { snapshotTag, perChildNetns, memoryLimitMib } = wish;
-    const request = { snapshotTag, n: 1, perChildNetns, memoryLimitMib, prewarm: false, hugepages: false };
+    const limits = { ...NO_LIMITS, memory_limit_mib: memoryLimitMib };
+    const request = { snapshotTag, n: 1, perChildNetns, limits, prewarm: false, hugepages: false };
     let made: WorkspaceRecord | undefined;
     const register = (draft: RegistryState, children: readonly SandboxRecord[]): void => {
       for (const sandbox of children) draft.workspaces.set(wish.name, (made = become(sandbox)));

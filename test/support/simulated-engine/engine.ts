@@ -35,6 +35,10 @@ class SimulatedVm extends RunningVm {
     return this.process.pid;
   }
 
+  get memoryBytes(): number {
+    return this.process.memory.bytes;
+  }
+
   async openChannel(): Promise<Duplex> {
     await this.life.passOrEnd({ name: 'vm.channel', target: this.id }, () => {
       this.process.kill();

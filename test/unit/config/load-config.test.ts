@@ -20,6 +20,10 @@ const VALUES: Readonly<Record<string, string>> = {
   network: 'off',
   'network-range': '10.0.0.0/20',
   'network-pool': '3',
+  quotas: 'best-effort',
+  'max-sandboxes': '7',
+  'memory-reserve': '512',
+  'memory-overcommit': '1.5',
 };
 
 const ROOT = { uid: 0, cwd: '/srv', exists: () => false };
@@ -60,6 +64,12 @@ describe('loadConfig', () => {
       networkRange: '10.213.0.0/19',
       networkPool: 8,
       logLevel: 'info',
+      quotas: 'auto',
+      cgroupRoot: undefined,
+      launcher: undefined,
+      maxSandboxes: undefined,
+      memoryReserveMib: 256,
+      memoryOvercommit: undefined,
     });
   });
 
@@ -100,6 +110,16 @@ describe('loadConfig', () => {
     }
     refused({ 'network-pool': '257' }, {}, /--network-pool is '257'/, /0 to 256/);
     refused({}, { FORKD_NETWORK: 'host' }, /FORKD_NETWORK is 'host'/, /auto or off/);
+  });
+
+  it('takes limits of admission and a mode for quotas, and nothing else', () => {
+    assert.equal(load({ 'memory-overcommit': '0.5' }).memoryOvercommit, 0.5);
+    refused({ quotas: 'maybe' }, {}, /--quotas is 'maybe'/, /auto, required, best-effort or off/);
+    refused({ 'max-sandboxes': '0' }, {}, /--max-sandboxes is '0'/, /from 1 to 1000000/);
+    refused({}, { FORKD_MEMORY_RESERVE: '1G' }, /FORKD_MEMORY_RESERVE is '1G'/, /whole number from 0/);
+    for (const value of ['0', '-1', 'x', '1001']) {
+      refused({ 'memory-overcommit': value }, {}, /--memory-overcommit/, /0\.1 to 1000/);
+    }
   });
 
   it('takes true and false for a switch', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { NO_LIMITS } from '../../../src/modules/quotas/domain/limits';
 import { SandboxIds } from '../../../src/modules/sandboxes/domain/sandbox-id';
 import { requireExecRules, requireSpawnRules } from '../../../src/modules/sandboxes/domain/spawn-rules';
 
@@ -7,7 +8,7 @@ const spawn = {
   snapshotTag: 'py',
   n: 1,
   perChildNetns: false,
-  memoryLimitMib: null,
+  limits: NO_LIMITS,
   prewarm: false,
   hugepages: false,
 };
@@ -34,7 +35,7 @@ describe('spawn rules', () => {
 
   it('refuses a memory limit of nothing', () => {
     assert.throws(() => {
-      requireSpawnRules({ ...spawn, memoryLimitMib: 0 });
+      requireSpawnRules({ ...spawn, limits: { ...NO_LIMITS, memory_limit_mib: 0 } });
     }, /memory_limit_mib must be ≥ 1/);
   });
 });

@@ -29,6 +29,13 @@ export interface SandboxNetwork {
   address: string;
 }
 
+export interface IoLimitsRecord {
+  readonly read_bytes_per_sec?: number;
+  readonly write_bytes_per_sec?: number;
+  readonly read_ops_per_sec?: number;
+  readonly write_ops_per_sec?: number;
+}
+
 export interface SandboxRecord {
   id: string;
   snapshot_tag: string;
@@ -46,6 +53,15 @@ export interface SandboxRecord {
   status?: 'dead';
   /** Why it ended. */
   status_reason?: string;
+  /** Only on a sandbox that the kernel killed because it reached its memory limit. */
+  oom_killed?: true;
+  /** The limits that hold; absent for none. */
+  cpu_limit?: number;
+  pids_limit?: number;
+  io_limits?: IoLimitsRecord;
+  disk_limit_mib?: number;
+  /** Limits that were asked for and do not hold. */
+  limits_not_enforced?: readonly string[];
 }
 
 export type WorkspaceStatus = 'running' | 'suspended' | 'stale';

@@ -16,12 +16,13 @@ const isText = (value: unknown): boolean => typeof value === 'string';
 const isCount = (value: unknown): boolean =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0;
 const isFlag = (value: unknown): boolean => typeof value === 'boolean';
+const isCounts = (value: unknown): boolean => isObject(value) && Object.values(value).every(isCount);
+const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
 const isOneOf =
   (...words: string[]) =>
   (value: unknown): boolean =>
     words.some((word) => word === value);
 
-const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
 const isPolicy = isOneOf(...POLICY_KINDS);
 
 const text: Field = { expected: 'a string', accepts: isText };
@@ -73,6 +74,12 @@ const SANDBOX: Readonly<Record<keyof SandboxRecord, Field>> = {
   }),
   status: optional({ expected: 'dead', accepts: isOneOf('dead') }),
   status_reason: optional(text),
+  oom_killed: optional({ expected: 'true', accepts: (value) => value === true }),
+  cpu_limit: optional({ expected: 'a number', accepts: (value) => typeof value === 'number' && value > 0 }),
+  pids_limit: optional(count),
+  io_limits: optional({ expected: 'an object of unsigned integers', accepts: isCounts }),
+  disk_limit_mib: optional(count),
+  limits_not_enforced: optional({ expected: 'an array of strings', accepts: isTexts }),
 };
 
 const WORKSPACE: Readonly<Record<keyof WorkspaceRecord, Field>> = {

@@ -1,5 +1,6 @@
 import { policyOf, type PolicyKind } from '../../networking/domain/policy';
 import { DomainError } from '../../../common/errors/domain-error';
+import { type LimitWish, requireSaneLimits } from '../../quotas/domain/limits';
 
 export interface SpawnRequest {
   readonly snapshotTag: string;
@@ -9,16 +10,13 @@ export interface SpawnRequest {
   readonly networkPolicy?: PolicyKind | null;
   /** What the policy `allow` leads to. */
   readonly networkAllow?: readonly string[];
-  readonly memoryLimitMib: number | null;
+  readonly limits: LimitWish;
   /** Has each child run what its guest will be asked to run, before it is handed out. */
   readonly prewarm: boolean;
   readonly hugepages: boolean;
 }
 
 export const MAX_CHILDREN = 1000;
-
-/** The kernel counts memory in bytes up to 2^63; a limit past that would not hold. */
-export const MAX_MEMORY_LIMIT_MIB = 2 ** 43 - 1;
 
 /** Seconds an exec may last at most: a day. */
 export const MAX_EXEC_SECS = 86_400;
@@ -27,13 +25,7 @@ export const MAX_EXEC_SECS = 86_400;
 export function requireSpawnRules(request: SpawnRequest): void {
   if (request.n < 1) throw new DomainError('invalid', 'n must be ≥ 1');
   if (request.n > MAX_CHILDREN) throw new DomainError('invalid', `n must be ≤ ${MAX_CHILDREN}`);
-  if (request.memoryLimitMib === 0)
-    throw new DomainError('invalid', 'memory_limit_mib must be ≥ 1, or null for no limit');
-  if (request.memoryLimitMib !== null && request.memoryLimitMib > MAX_MEMORY_LIMIT_MIB)
-    throw new DomainError(
-      'invalid',
-      `memory_limit_mib must be ≤ ${MAX_MEMORY_LIMIT_MIB}, or null for no limit`,
-    );
+  requireSaneLimits(request.limits);
   requireNetworkRules(request);
   if (request.hugepages) {
     throw new DomainError(

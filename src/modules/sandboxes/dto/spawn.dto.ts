@@ -1,10 +1,11 @@
 import { Bool, OneOf, Text, TextArray, U64 } from '../../../common/http/dto-members';
 import { POLICY_KINDS, type PolicyKind } from '../../networking/domain/policy';
+import { LimitsDto } from '../../quotas/dto/limits.dto';
 import { TAG_PATTERN } from '../../snapshots/domain/tag';
-import { MAX_CHILDREN, MAX_MEMORY_LIMIT_MIB } from '../domain/spawn-rules';
+import { MAX_CHILDREN } from '../domain/spawn-rules';
 
 /** POST /v1/sandboxes */
-export class SpawnDto {
+export class SpawnDto extends LimitsDto {
   @Text({ pattern: TAG_PATTERN, description: 'The snapshot to fork.' })
   snapshot_tag!: string;
 
@@ -27,14 +28,6 @@ export class SpawnDto {
       'For the policy `allow`: IPv4 addresses and networks, with a port or without: 203.0.113.7, 10.1.0.0/16:443, 1.1.1.1:53/udp.',
   })
   network_allow!: string[];
-
-  @U64({
-    nullable: true,
-    minimum: 1,
-    maximum: MAX_MEMORY_LIMIT_MIB,
-    description: 'Limit of the memory of each VM, in MiB; null for none.',
-  })
-  memory_limit_mib!: number | null;
 
   @Bool({
     default: false,

@@ -12,6 +12,8 @@ import type {
 /** A VM process that this daemon controls. All failures are DomainErrors or system errors with a readable message. */
 export abstract class RunningVm {
   abstract readonly pid: number;
+  /** Size of the guest's memory. */
+  abstract readonly memoryBytes: number;
   /** Settles once, when the process is gone; never rejects. */
   abstract readonly exited: Promise<VmExit>;
 

@@ -1,5 +1,5 @@
 import { Bool, Text, U64 } from '../../../common/http/dto-members';
-import { MAX_MEMORY_LIMIT_MIB } from '../../sandboxes/domain/spawn-rules';
+import { MAX_MEMORY_LIMIT_MIB } from '../../quotas/domain/limits';
 import { TAG_PATTERN } from '../../snapshots/domain/tag';
 import { NAME_PATTERN } from '../domain/workspace-rules';
 

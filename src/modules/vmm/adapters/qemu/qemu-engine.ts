@@ -111,8 +111,7 @@ export class QemuEngine extends VmmEngine {
   ): Promise<QemuVm> {
     const same = (pid: number): Promise<boolean> => runs(pid, runDir);
     const { watch, control } = await startQemu({
-      binary: this.binary,
-      args,
+      command: [this.binary, ...args],
       runDir,
       vmstatePath,
       launch: { ...launch, prefix: [...(launch?.prefix ?? []), ...launchPrefix(network)] },

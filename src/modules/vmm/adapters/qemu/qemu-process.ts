@@ -27,8 +27,8 @@ export interface StartedQemu {
 }
 
 export interface QemuStartSpec {
-  readonly binary: string;
-  readonly args: readonly string[];
+  /** A program and its arguments that is QEMU, or becomes it. */
+  readonly command: readonly string[];
   readonly runDir: string;
   /** Device state to load, opened here and handed over as a file descriptor. */
   readonly vmstatePath?: string | undefined;
@@ -39,8 +39,8 @@ export interface QemuStartSpec {
 
 /** Starts QEMU as a session of its own, so that it outlives the daemon and no terminal signal reaches it. */
 export async function startQemu(spec: QemuStartSpec): Promise<StartedQemu> {
-  const { binary, runDir, vmstatePath, launch } = spec;
-  const [program = binary, ...args] = [...(launch?.prefix ?? []), binary, ...spec.args];
+  const { command, runDir, vmstatePath, launch } = spec;
+  const [program = '', ...args] = [...(launch?.prefix ?? []), ...command];
   const log = await open(`${runDir}/${LOG_FILE}`, 'a', 0o600);
   const vmstate =
     vmstatePath === undefined

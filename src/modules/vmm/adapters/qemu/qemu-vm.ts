@@ -32,7 +32,7 @@ export class QemuVm extends RunningVm {
     private readonly process: QemuProcess,
     private readonly qmp: QmpClient,
     private readonly runDir: string,
-    private readonly memoryBytes: number,
+    readonly memoryBytes: number,
     /** Settles when QEMU takes commands. */
     private readonly ready: Promise<void> = Promise.resolve(),
   ) {
