@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { cgroupMount } from '../../src/modules/quotas/domain/mountinfo';
+import type { SandboxUsage } from '../../src/modules/quotas/domain/usage';
 import type { SandboxRecord } from '../../src/modules/registry/domain/records';
 import { RealHost, REPOSITORY } from '../support/real-host';
 
@@ -59,6 +60,14 @@ describe('sandboxes in cgroups', () => {
       });
       assert.deepEqual(answer, { stdout: 'here\n', stderr: '', exit_code: 0 });
     }
+    const usage = await host.client.json<SandboxUsage>(
+      200,
+      'GET',
+      `/v1/sandboxes/${children[0]?.id ?? ''}/usage`,
+    );
+    assert.ok(usage.cpu_usec > 0 && usage.threads > 1 && usage.io.read_ops >= 0);
+    assert.ok(usage.memory_private_bytes > 2 ** 20 && usage.memory_shared_bytes > 2 ** 20);
+    assert.equal(usage.oom_kills, 0);
     assert.deepEqual((await groups()).sort(), children.map(({ id }) => id).sort());
     for (const { id } of children) await host.client.json(204, 'DELETE', `/v1/sandboxes/${id}`);
     assert.deepEqual(await groups(), []);

@@ -4,6 +4,7 @@ import { Documented } from '../../common/http/documented.decorator';
 import { JsonBody } from '../../common/http/json-body.decorator';
 import { Audited } from '../audit/audited.decorator';
 import { Authenticated } from '../auth/access.decorator';
+import type { SandboxUsage } from '../quotas/domain/usage';
 import { limitWishOf } from '../quotas/dto/limits.dto';
 import type { SandboxRecord } from '../registry/domain/records';
 import { SANDBOX_INFO, SANDBOX_LIST } from '../registry/wire-schemas';
@@ -11,7 +12,8 @@ import { EvalDto, ExecDto } from './dto/exec.dto';
 import { SpawnDto } from './dto/spawn.dto';
 import { type EvalAnswer, type ExecAnswer, GuestCallsService } from './guest-calls.service';
 import { SandboxesService } from './sandboxes.service';
-import { EVAL_RESPONSE, EXEC_RESPONSE, PING_RESPONSE, SANDBOX_PARAMS } from './wire-schemas';
+import { UsageService } from './usage.service';
+import { EVAL_RESPONSE, EXEC_RESPONSE, PING_RESPONSE, SANDBOX_PARAMS, SANDBOX_USAGE } from './wire-schemas';
 
 const NO_SANDBOX = 'No such sandbox.';
 const NO_GUEST = 'The guest does not answer, or its VM has ended; the text says which.';
@@ -22,6 +24,7 @@ export class SandboxesController {
   constructor(
     private readonly sandboxes: SandboxesService,
     private readonly guests: GuestCallsService,
+    private readonly usage: UsageService,
   ) {}
 
   @Get()
@@ -82,6 +85,18 @@ export class SandboxesController {
   })
   get(@Param('id') id: string): SandboxRecord {
     return this.sandboxes.get(id);
+  }
+
+  @Get(':id/usage')
+  @Documented({
+    id: 'getSandboxUsage',
+    summary: 'What a sandbox uses of its host',
+    params: SANDBOX_PARAMS,
+    success: { status: 200, description: 'Its use until now.', schema: SANDBOX_USAGE },
+    errors: { 404: NO_SANDBOX, 409: 'Its VM has ended.' },
+  })
+  usageOf(@Param('id') id: string): Promise<SandboxUsage> {
+    return this.usage.of(id);
   }
 
   @Delete(':id')

@@ -18,6 +18,7 @@ import { SandboxNetworkService } from './network/sandbox-network.service';
 import { SandboxesController } from './sandboxes.controller';
 import { SandboxesService } from './sandboxes.service';
 import { SpawnService } from './spawn.service';
+import { UsageService } from './usage.service';
 
 @Module({
   imports: [MetricsModule, NetworkingModule, QuotasModule, RegistryModule, SnapshotsModule, VmmModule],
@@ -33,6 +34,7 @@ import { SpawnService } from './spawn.service';
     SandboxNetworkService,
     SandboxesService,
     SpawnService,
+    UsageService,
   ],
   exports: [BranchSlotsService, SandboxCaptureService, SandboxesService],
 })

@@ -1,11 +1,9 @@
 import { constants, watch } from 'node:fs';
 import { mkdir, open, readdir, readFile, rmdir } from 'node:fs/promises';
-import { Injectable } from '@nestjs/common';
 import { errnoOf } from '../../../common/errors/domain-error';
 import { cgroupMount } from '../domain/mountinfo';
 import { CgroupFs } from '../ports/cgroup-fs';
 
-@Injectable()
 export class KernelCgroupFs extends CgroupFs {
   async mountPoint(): Promise<string | undefined> {
     return cgroupMount(await readFile('/proc/self/mountinfo', 'utf8'));

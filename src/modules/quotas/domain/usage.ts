@@ -60,3 +60,43 @@ export function memoryEvents(text: string): MemoryEvents {
     oomKills: numbers.get('oom_kill') ?? 0,
   };
 }
+
+/** What a sandbox uses of the host, since it was started. */
+export interface SandboxUsage {
+  readonly memory_private_bytes: number;
+  readonly memory_shared_bytes: number;
+  readonly memory_charged_bytes: number | null;
+  readonly memory_limit_bytes: number | null;
+  readonly memory_high_events: number;
+  readonly oom_kills: number;
+  readonly cpu_usec: number;
+  readonly cpu_throttled_usec: number;
+  readonly io: IoUsage;
+  readonly threads: number;
+}
+
+/** Clock ticks in /proc are hundredths of a second, on every architecture that Linux has today. */
+const USEC_PER_TICK = 10_000;
+
+/** The CPU time in /proc/PID/stat: utime and stime, see proc_pid_stat(5). */
+export function processCpuUsec(stat: string): number {
+  // The name in parentheses may hold spaces; utime is the 12th field behind it.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * USEC_PER_TICK;
+}
+
+/** What /proc/PID/io tells; its operations are calls of the process, not of the disk. */
+export function processIo(text: string): IoUsage {
+  const number = (name: string): number => Number(new RegExp(`^${name}: (\\d+)`, 'm').exec(text)?.[1] ?? 0);
+  return {
+    read_bytes: number('read_bytes'),
+    write_bytes: number('write_bytes'),
+    read_ops: number('syscr'),
+    write_ops: number('syscw'),
+  };
+}
+
+/** The number of threads in /proc/PID/status. */
+export function threadsOf(status: string): number {
+  return Number(/^Threads:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+}
