@@ -90,7 +90,9 @@ describe('GET /openapi.json', () => {
 
 describe('every route of the document', () => {
   const json = { authorization, 'content-type': 'application/json' };
-  const withBody = (): Operation[] => api.operations.filter(({ requestBody }) => requestBody !== undefined);
+  /** A pack is the one body that is no JSON; unit/packs has what is wrong with those. */
+  const withBody = (): Operation[] =>
+    api.operations.filter(({ requestBody }) => requestBody?.content['application/json'] !== undefined);
 
   /** Sends a request, holds the answer against the document, and returns its error text. */
   async function refused(

@@ -24,6 +24,7 @@ const VALUES: Readonly<Record<string, string>> = {
   'max-sandboxes': '7',
   'memory-reserve': '512',
   'memory-overcommit': '1.5',
+  'unpack-limit-mib': '64',
 };
 
 const ROOT = { uid: 0, cwd: '/srv', exists: () => false };
@@ -70,6 +71,7 @@ describe('loadConfig', () => {
       maxSandboxes: undefined,
       memoryReserveMib: 256,
       memoryOvercommit: undefined,
+      unpackLimitMib: 131_072,
     });
   });
 
