@@ -45,7 +45,7 @@ describe('the Debian package on a systemd host', () => {
     await slowly('dpkg -i /root/first.deb');
     assert.equal(await output('systemctl is-enabled forkd-controller'), 'enabled');
     assert.equal(await output('systemctl is-active forkd-controller'), 'active');
-    assert.equal(await output('curl -s 127.0.0.1:8889/healthz'), 'ok');
+    assert.equal(await output('curl -s 127.0.0.1:8889/healthz'), '{"ok":true}');
     const status = "curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:8889/v1/sandboxes";
     assert.equal(await output(status), '401');
     assert.equal(await output(`${status} -H "Authorization: Bearer $(cat /etc/forkd/token)"`), '200');
