@@ -15,6 +15,7 @@ const VALUES: Readonly<Record<string, string>> = {
   bind: '[::1]:9',
   engine: 'qemu',
   'branch-concurrency': '2',
+  'unpack-limit-mib': '512',
   'token-grace': '5',
   'audit-required': 'true',
   network: 'off',
@@ -24,7 +25,6 @@ const VALUES: Readonly<Record<string, string>> = {
   'max-sandboxes': '7',
   'memory-reserve': '512',
   'memory-overcommit': '1.5',
-  'unpack-limit-mib': '64',
 };
 
 const ROOT = { uid: 0, cwd: '/srv', exists: () => false };
@@ -57,6 +57,7 @@ describe('loadConfig', () => {
       tlsKey: undefined,
       prewarmScratchDir: '/dev/shm/forkd-prewarm',
       branchConcurrency: 4,
+      unpackLimitMib: 131_072,
       engine: 'auto',
       qemu: 'qemu-system-x86_64',
       runDir: '/run/forkd',
@@ -71,7 +72,6 @@ describe('loadConfig', () => {
       maxSandboxes: undefined,
       memoryReserveMib: 256,
       memoryOvercommit: undefined,
-      unpackLimitMib: 131_072,
     });
   });
 
@@ -121,6 +121,13 @@ describe('loadConfig', () => {
     refused({}, { FORKD_MEMORY_RESERVE: '1G' }, /FORKD_MEMORY_RESERVE is '1G'/, /whole number from 0/);
     for (const value of ['0', '-1', 'x', '1001']) {
       refused({ 'memory-overcommit': value }, {}, /--memory-overcommit/, /0\.1 to 1000/);
+    }
+  });
+
+  it('takes a limit of 1 MiB to 16 TiB for what is unpacked', () => {
+    assert.equal(load({ 'unpack-limit-mib': '16777216' }).unpackLimitMib, 16_777_216);
+    for (const value of ['0', '-1', '1.5', '16777217', '1G']) {
+      refused({}, { FORKD_UNPACK_LIMIT_MIB: value }, /FORKD_UNPACK_LIMIT_MIB/, /1 to 16777216/);
     }
   });
 
