@@ -72,6 +72,15 @@ describe('the Debian package on a systemd host', () => {
     await evaluate('kept = 5');
   });
 
+  it('branches them while they run: this kernel tells which pages are written', async () => {
+    const text = await output(`forkd branch ${sandbox} --tag live --mode live --json`);
+    const { status, warning } = JSON.parse(text) as { status: string; warning?: string };
+    assert.deepEqual([status, warning], ['ready', undefined]);
+    const child = await output('forkd fork --tag live --quiet');
+    assert.equal(await output(`forkd eval ${child} 'kept'`), '5');
+    await slowly(`forkd rm ${child} && forkd snapshot rm live`);
+  });
+
   it('keeps sandboxes running and usable over a restart of the daemon', async () => {
     const before = await state('MainPID');
     await slowly('systemctl restart forkd-controller');

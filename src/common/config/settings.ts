@@ -118,7 +118,7 @@ export const SETTINGS = [
     'memory-reserve',
     'FORKD_MEMORY_RESERVE',
     'MiB',
-    'memory of the host that no new sandbox may take',
+    'memory of the host that no new sandbox may take; 0: it is not looked at',
     '256',
   ),
   setting(

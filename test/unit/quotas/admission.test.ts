@@ -32,6 +32,10 @@ describe('admission', () => {
     }, /1548 MiB .* keeps 1500 MiB .*--memory-reserve/);
   });
 
+  it('does not look at memory when none is reserved', () => {
+    requireRoomFor({ ...three, startingMib: 9999 }, none, host, open);
+  });
+
   it('promises no more than the overcommit allows', () => {
     const ceilings = { ...open, memoryReserveMib: 96, memoryOvercommit: 0.5 };
     requireRoomFor(three, { ...none, promisedMib: 1100 }, host, ceilings);

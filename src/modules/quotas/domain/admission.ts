@@ -3,6 +3,7 @@ import { DomainError } from '../../../common/errors/domain-error';
 /** What the host and its operator allow. */
 export interface Ceilings {
   readonly maxSandboxes: number | undefined;
+  /** 0: memory is not looked at. */
   readonly memoryReserveMib: number;
   readonly memoryOvercommit: number | undefined;
 }
@@ -42,7 +43,7 @@ export function requireRoomFor(demand: Demand, load: Load, memory: HostMemory, c
     );
   }
   const free = Math.floor(memory.availableMib - load.startingMib);
-  if (free - demand.startingMib < memoryReserveMib) {
+  if (memoryReserveMib > 0 && free - demand.startingMib < memoryReserveMib) {
     refuse(
       `this host has ${Math.max(0, free)} MiB of memory available and keeps ${memoryReserveMib} MiB of it (--memory-reserve): ${asked} would take about ${demand.startingMib} MiB at once`,
     );
