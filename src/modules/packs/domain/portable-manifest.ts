@@ -49,6 +49,7 @@ export function portableManifest(value: unknown): SnapshotManifest | string {
       image: guest.image,
       image_digest: guest.image_digest,
       runtimes: [...guest.runtimes],
+      ...(guest.mac === undefined ? {} : { mac: guest.mac }),
     },
     memory_digest: manifest.memory_digest,
     memory_seal: { ...NO_SEAL, bytes: manifest.memory_seal.bytes },

@@ -138,6 +138,9 @@ export class QemuVm extends RunningVm {
   }
 }
 
+/** What QEMU says of a network card that is connected to nothing, as it is meant to be (net/net.c of QEMU 5 and later). */
+const UNCONNECTED_CARD = /^.*: warning: hub \d+ is not connected to host network\n?/gm;
+
 /** The end of QEMU's own output; empty when there is none. */
 export async function lastWords(runDir: string): Promise<string> {
   try {
@@ -146,7 +149,7 @@ export async function lastWords(runDir: string): Promise<string> {
       const { size } = await file.stat();
       const length = Math.min(size, LAST_WORDS_BYTES);
       const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
-      return buffer.toString('utf8', 0, bytesRead).trim();
+      return buffer.toString('utf8', 0, bytesRead).replace(UNCONNECTED_CARD, '').trim();
     } finally {
       await file.close();
     }
