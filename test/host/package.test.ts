@@ -113,12 +113,13 @@ describe('the Debian package on a systemd host', () => {
 
   it('removes the daemon and its sandboxes, and purges everything else', async () => {
     await slowly('dpkg -r forkd-controller');
-    assert.equal((await host.attempt('pgrep -f qemu-system-x86_6[4]')).stdout, '');
+    const left = 'for p in $(pgrep -f qemu-system-x86_6[4]); do cat /proc/$p/stat /proc/$p/cgroup; done';
+    assert.equal(await output(left), '');
     assert.equal(await output('ls /etc/forkd/token /var/lib/forkd/state.json | wc -l'), '2');
     await slowly('dpkg -P forkd-controller');
-    const left =
+    const files =
       'find / -xdev -name "*forkd*" -not -path "/root/*" -not -path "/mnt/*" -not -path "/var/log/journal/*"';
-    assert.equal(await output(left), '');
+    assert.equal(await output(files), '');
     assert.equal(await output('systemctl --failed --no-legend --plain'), '');
     assert.equal(await output("find /sys/fs/cgroup -name '*forkd*' -path '*service*'"), '');
   });
