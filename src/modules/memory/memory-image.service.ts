@@ -18,8 +18,8 @@ export interface Capture {
   close(): Promise<void>;
 }
 
-/** A copy is bound by one CPU's speed, and a capture keeps another one busy for a part of it. */
-const COPY_THREADS = Math.min(2, availableParallelism());
+/** A copy is bound by one CPU's speed. One CPU is left to the capture beside it, whose VM stands still meanwhile. */
+const COPY_THREADS = Math.max(1, Math.min(2, availableParallelism() - 1));
 
 /** Reads and writes memory images; all bulk work happens in threads and processes of its own. */
 @Injectable()
