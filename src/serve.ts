@@ -89,7 +89,8 @@ async function listen(app: NestFastifyApplication, config: DaemonConfig): Promis
 
 function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+    // Left in place: without any listener a second signal would end the process at once.
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, resolve);
   });
 }
 
